@@ -22,3 +22,6 @@ pub mod address;
 pub mod destination;
 pub mod reason;
 pub mod secret;
+
+// ── 1 · reading: bytes in, facts out
+pub mod wire;

@@ -1,0 +1,20 @@
+//! What bytes of a sandbox say, or that they say nothing.
+//!
+//! Pure readers: slices in, values out. Each is strict, bounded by a named constant, and gives the same answer however
+//! the bytes were cut into segments. A reader that works while bytes arrive is offered the whole of what was not yet
+//! taken each time; it answers with a value, with "not yet", or with an error that no further byte could mend.
+
+pub mod authorization;
+pub mod client_hello;
+pub mod target;
+pub mod http1;
+
+/// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
+fn excerpt(input: &[u8]) -> Box<str> {
+    let shown = &input[..input.len().min(MAX_EXCERPT)];
+    let ellipsis = if shown.len() < input.len() { "…" } else { "" };
+    format!("{}{ellipsis}", shown.escape_ascii()).into()
+}
+
+/// Most octets of an offending input that an error shows.
+const MAX_EXCERPT: usize = 60;
