@@ -25,3 +25,6 @@ pub mod secret;
 
 // ── 1 · reading: bytes in, facts out
 pub mod wire;
+
+// ── 2 · judgment: facts in, decision out
+pub mod policy;

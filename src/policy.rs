@@ -1,0 +1,327 @@
+//! What a session may reach, and how: a policy document made into decisions.
+//!
+//! A decision is `Result<Permit, Denial>`. The first reason that applies is given, in the order of the contract: level
+//! none, IP literal (and names of this host), deny, allow, port. Addresses are judged after resolving, by
+//! [`Permit::admit`]; bytes after dialling, by [`Expectation`].
+
+mod problem;
+mod table;
+
+mod decision;
+mod patterns;
+
+mod index;
+mod width;
+
+mod addresses;
+mod requests;
+
+mod permit;
+
+mod document;
+pub mod lists;
+
+mod compile;
+mod lint;
+mod question;
+
+use std::{sync::Arc, time::SystemTime};
+
+pub use self::{
+    addresses::{Own, is_local_name},
+    decision::{Cleared, Denial, Protocol, RuleRef},
+    document::{Access, Limits},
+    index::{ListKind, ShownEntry},
+    patterns::{Pattern, PatternError, Ports},
+    permit::{Admitted, Permit},
+    problem::{Problem, Severity, Source},
+    question::{Approval, Question},
+    requests::{Ech, Expectation, HelloFacts, RequestFacts},
+};
+use self::{
+    compile::Rules,
+    document::Document,
+    index::{Denying, Entry, Found},
+};
+pub(crate) use self::{problem::Problems, table::Table};
+use crate::{
+    address::{Opening, classify},
+    destination::{Destination, Host},
+    reason::Reason,
+};
+
+/// Everything that can sway a decision about a destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Where the sandbox wants to go.
+    pub destination: &'a Destination,
+    /// How it asked.
+    pub way: Way,
+    /// Entries that end are compared with this.
+    pub now: SystemTime,
+}
+
+/// How the sandbox asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// A connection whose bytes will show what they are (CONNECT and its like).
+    Connect,
+    /// A request in absolute-form with the scheme `http`.
+    Http,
+}
+
+/// A policy in force.
+#[derive(Debug)]
+pub struct Policy {
+    name: Arc<str>,
+    access: Access,
+    /// Where the level is written.
+    access_rule: Option<RuleRef>,
+    report: bool,
+    rules: Rules,
+    ech: Ech,
+    limits: Limits,
+}
+
+/// The effective policy, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Show {
+    /// The access level.
+    pub access: Access,
+    /// Where the level is written; none where it is not.
+    pub access_rule: Option<RuleRef>,
+    /// Whether the whole document only reports.
+    pub report: bool,
+    /// What becomes of an encrypted `ClientHello`.
+    pub ech: Ech,
+    /// The limits of a session.
+    pub limits: Limits,
+    /// Everything that counts at this level, list by list.
+    pub entries: Vec<ShownEntry>,
+}
+
+impl Policy {
+    /// Reads a document known to its reader by `name`, and gives its warnings beside it.
+    ///
+    /// # Errors
+    /// Every error found, and the warnings; a text that is not TOML has one error.
+    pub fn parse(name: &str, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let mut problems = Problems::new(Arc::new(Source::new(name, text)));
+        let document = Document::parse(&mut problems);
+        let rules = Rules::compile(&document, &mut problems);
+        lint::lint(&document, &rules, &mut problems);
+        if problems.has_errors() { Err(problems.into_vec()) } else { Ok((Self::new(&document, rules), problems.into_vec())) }
+    }
+
+    /// A level without a document.
+    pub fn level(access: Access) -> Self {
+        let source = Arc::new(Source::new(&format!("--access {access}"), ""));
+        let mut document = Document::empty(source.clone());
+        document.access = Some(toml::Spanned::new(0..0, access));
+        let rules = Rules::compile(&document, &mut Problems::new(source));
+        Self { access_rule: None, ..Self::new(&document, rules) }
+    }
+
+    fn new(document: &Document, rules: Rules) -> Self {
+        Self {
+            name: document.source.name.clone(),
+            access: document.level(),
+            access_rule: document.access_rule(),
+            report: document.report,
+            rules,
+            ech: document.ech,
+            limits: document.limits,
+        }
+    }
+
+    /// The name of the document.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The access level.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The limits of a session.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The effective policy with where each entry comes from.
+    pub fn show(&self) -> Show {
+        let lists = [self.rules.allow.entries(), self.rules.deny.entries(), self.rules.addresses.opened.entries(), &self.rules.skip];
+        let mut entries: Vec<_> = lists.into_iter().flatten().map(Entry::show).collect();
+        entries.sort_by_key(|entry| entry.list);
+        let Self { access, ref access_rule, report, ech, limits, .. } = *self;
+        Show { access, access_rule: access_rule.clone(), report, ech, limits, entries }
+    }
+
+    /// Decides whether a destination may be resolved and dialled.
+    ///
+    /// # Errors
+    /// The first reason that applies. In report mode a permit that says what it would have been, except for names of this
+    /// host and of metadata services, which stay refused.
+    pub fn decide_destination(&self, facts: &Facts<'_>) -> Result<Permit, Box<Denial>> {
+        let Facts { destination, way, now } = *facts;
+        let found = self.rules.allow.find(destination, now);
+        let denying = self.rules.deny.denying(destination, now);
+        let ground = self.first_refusal(facts, found, denying);
+        if let Some(ground) = ground {
+            let reports = self.report || ground.entry().is_some_and(|entry| entry.report);
+            if !reports || is_local(&destination.host) {
+                return Err(Box::new(self.explain(ground, facts)));
+            }
+        }
+        let denied = denying.reported.map(|_| Reason::HostDenied);
+        let would_deny = match ground {
+            Some(ground @ (Ground::LevelNone | Ground::IpLiteral)) => Some(ground.reason()),
+            Some(ground) => denied.or(Some(ground.reason())),
+            None => denied,
+        };
+        let protocol = match way {
+            Way::Http => Protocol::Http,
+            Way::Connect => protocol(destination, found),
+        };
+        Ok(Permit {
+            destination: destination.clone(),
+            protocol,
+            rule: found.port.map(|entry| entry.rule.clone()),
+            until: found.port.and_then(|entry| entry.until),
+            addresses: self.rules.addresses.clone(),
+            ech: self.ech,
+            now,
+            would_deny,
+            report: self.report || found.port.or(found.host).is_some_and(|entry| entry.report),
+        })
+    }
+
+    /// The order here is the order of the contract.
+    fn first_refusal<'a>(&'a self, facts: &Facts<'_>, found: Found<'a>, denying: Denying<'a>) -> Option<Ground<'a>> {
+        let Facts { destination, way, .. } = *facts;
+        let host = &destination.host;
+        if self.access == Access::None && found.host.is_none() {
+            return Some(Ground::LevelNone);
+        }
+        if is_local(host) {
+            return Some(Ground::LocalName);
+        }
+        if host.ip().is_some() && found.host.is_none() {
+            return Some(Ground::IpLiteral);
+        }
+        if let Some(entry) = denying.enforced {
+            return Some(Ground::Denied(entry));
+        }
+        let any_name = self.access == Access::Full && host.name().is_some();
+        if found.host.is_none() && !any_name {
+            return Some(Ground::NotListed);
+        }
+        let web = Protocol::of_port(destination.port) != Protocol::Any;
+        if found.port.is_none() && !(any_name && web) {
+            return Some(Ground::Port(found.host));
+        }
+        (way == Way::Http && protocol(destination, found) == Protocol::Tls).then_some(Ground::WantsTls(found.port))
+    }
+
+    fn explain(&self, ground: Ground<'_>, facts: &Facts<'_>) -> Denial {
+        let Facts { destination, now, .. } = *facts;
+        let (host, name) = (&destination.host, &self.name);
+        let missed = || self.rules.allow.missed(host).map(|entry| entry.explain_miss(now)).unwrap_or_default();
+        let rule = match ground {
+            Ground::LevelNone => self.access_rule.as_ref(),
+            Ground::LocalName | Ground::IpLiteral | Ground::Denied(_) | Ground::NotListed | Ground::Port(_) | Ground::WantsTls(_) => {
+                ground.entry().map(|entry| &entry.rule)
+            }
+        };
+        let detail = match ground {
+            Ground::LevelNone => format!("The access level of {name} is none, which lets out only control_plane, and {host} is not on it."),
+            Ground::LocalName => format!("{host} is a name of this host or of a metadata service, and never a destination."),
+            Ground::IpLiteral => format!("{host} is an address, and no entry of {name} spells it out.{}", missed()),
+            Ground::Denied(entry) => format!("{destination} is denied by {}; only taking that entry out would allow it.", entry.rule),
+            Ground::NotListed => format!("{host} is not on the list of {name}.{}", missed()),
+            Ground::Port(Some(entry)) => format!("{host} is allowed by {}, but not on port {}.", entry.rule, destination.port),
+            Ground::Port(None) => {
+                format!("The access level of {name} is full, which lets names out on ports 443 and 80 alone, not on {}.", destination.port)
+            }
+            Ground::WantsTls(_) => format!("{destination} wants TLS, and the request is plain HTTP: use https."),
+        };
+        let mut denial = Denial::new(ground.reason(), detail).of(destination);
+        denial.rule = rule.cloned();
+        denial.allow_with = self.remedy(facts);
+        denial
+    }
+
+    /// The lines that, added to the document, would allow a destination that is refused; none where no line would.
+    fn remedy(&self, facts: &Facts<'_>) -> Option<String> {
+        let Facts { destination, way, now } = *facts;
+        let plain_to_tls = way == Way::Http && protocol(destination, self.rules.allow.find(destination, now)) == Protocol::Tls;
+        if plain_to_tls || is_local(&destination.host) || self.rules.deny.denying(destination, now).enforced.is_some() {
+            return None;
+        }
+        let opening = destination.host.ip().map_or(Opening::Open, |address| classify(address).opening());
+        let declaration = match (opening, destination.host.ip()) {
+            (Opening::Never, _) => return None,
+            (Opening::Loopback, Some(address)) if !self.rules.addresses.declares(address) => {
+                format!("\n{}", addresses::declaration(address))
+            }
+            (Opening::Open | Opening::Declarable | Opening::Loopback, _) => String::new(),
+        };
+        let entry = match (&destination.host, Protocol::of_port(destination.port)) {
+            (_, Protocol::Any) => destination.to_string(),
+            (Host::Name(name), _) => name.as_str().to_owned(),
+            (Host::Ip(address), _) => address.to_string(),
+        };
+        entry.parse::<Pattern>().and_then(|pattern| pattern.check_width()).ok()?;
+        let level = if self.access == Access::None { "access = \"custom\"\n" } else { "" };
+        Some(format!("{level}allow = [\"{entry}\"]{declaration}"))
+    }
+}
+
+/// Why a destination is refused, before it is put into words.
+#[derive(Debug, Clone, Copy)]
+enum Ground<'a> {
+    LevelNone,
+    LocalName,
+    IpLiteral,
+    Denied(&'a Entry),
+    NotListed,
+    /// The entry matches the host alone; none where a level allows every name.
+    Port(Option<&'a Entry>),
+    WantsTls(Option<&'a Entry>),
+}
+
+impl<'a> Ground<'a> {
+    fn reason(self) -> Reason {
+        match self {
+            Self::LevelNone => Reason::NetworkDisabled,
+            Self::LocalName => Reason::AddressNotAllowed,
+            Self::IpLiteral => Reason::IpLiteralNotAllowed,
+            Self::Denied(_) => Reason::HostDenied,
+            Self::NotListed => Reason::HostNotAllowed,
+            Self::Port(_) => Reason::PortNotAllowed,
+            Self::WantsTls(_) => Reason::OpaqueTunnel,
+        }
+    }
+
+    /// The entry that refuses, or that allows too little.
+    fn entry(self) -> Option<&'a Entry> {
+        match self {
+            Self::LevelNone | Self::LocalName | Self::IpLiteral | Self::NotListed => None,
+            Self::Denied(entry) => Some(entry),
+            Self::Port(entry) | Self::WantsTls(entry) => entry,
+        }
+    }
+}
+
+/// What a connection has to speak by the entry that covers it, or by its port.
+fn protocol(destination: &Destination, found: Found<'_>) -> Protocol {
+    found.port.map_or(Protocol::of_port(destination.port), |entry| entry.protocol_at(destination.port))
+}
+
+fn is_local(host: &Host) -> bool {
+    host.name().is_some_and(is_local_name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! A document made into a policy.
+
+use std::{collections::HashSet, ops::Range, sync::Arc};
+
+use toml::Spanned;
+
+use super::{
+    addresses::{self, AddressRules},
+    decision::RuleRef,
+    document::{Access, Document, WrittenEntry},
+    index::{Entry, Index, ListKind},
+    lists,
+    patterns::{Pattern, PatternError, parse_net, shown},
+    problem::{Problems, Source},
+};
+
+/// The lists of a policy, ready to decide.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// What is allowed at the document's level: at none that is `control_plane` alone.
+    pub(super) allow: Index,
+    pub(super) deny: Arc<Index>,
+    pub(super) addresses: Arc<AddressRules>,
+    pub(super) skip: Vec<Entry>,
+}
+
+impl Rules {
+    /// Makes lists of what can be used in a document; what cannot is an error and left out.
+    pub(super) fn compile(document: &Document, problems: &mut Problems) -> Self {
+        let mut allow = compile_entries(&document.control_plane, ListKind::ControlPlane, problems);
+        let own = compile_entries(&document.allow, ListKind::Allow, problems);
+        let included = included(document, problems);
+        if document.level() != Access::None {
+            allow.extend(own);
+            allow.extend(included);
+        }
+        let mut deny = compile_entries(&document.deny, ListKind::Deny, problems);
+        for entry in &mut deny {
+            entry.pattern.widen_to_every_port();
+        }
+        let deny = Arc::new(Index::new(deny));
+        let opened = document.addresses.iter().filter_map(|net| compile_address(net, problems)).collect();
+        let plain = |host: &Spanned<String>| WrittenEntry { host: host.clone(), speaks: None, until: None, report: false };
+        let skip: Vec<_> = document.skip.iter().map(plain).collect();
+        Self {
+            allow: Index::new(allow),
+            addresses: Arc::new(AddressRules { opened: Index::new(opened), denied: deny.clone() }),
+            deny,
+            skip: compile_entries(&skip, ListKind::TlsSkip, problems),
+        }
+    }
+}
+
+fn compile_entries(written: &[WrittenEntry], list: ListKind, problems: &mut Problems) -> Vec<Entry> {
+    written.iter().filter_map(|entry| compile_entry(entry, list, problems)).collect()
+}
+
+fn compile_entry(written: &WrittenEntry, list: ListKind, problems: &mut Problems) -> Option<Entry> {
+    let host = &written.host;
+    let parsed = host.get_ref().parse::<Pattern>().and_then(|pattern| match list {
+        // A deny can hardly be too wide.
+        ListKind::Deny => Ok(pattern),
+        ListKind::Allow | ListKind::ControlPlane | ListKind::TlsSkip | ListKind::Addresses => pattern.check_width().map(|()| pattern),
+    });
+    let pattern = or_report(parsed, host.span(), problems)?;
+    if let Some(speaks) = &written.speaks
+        && let Some(message) = pattern.contradicts(*speaks.get_ref())
+    {
+        problems.error(speaks.span(), message, Some("name the port that speaks it, such as \"example.com:8443\"".into()));
+        return None;
+    }
+    Some(Entry {
+        list,
+        pattern,
+        speaks: written.speaks.as_ref().map(|speaks| *speaks.get_ref()),
+        until: written.until,
+        report: written.report,
+        rule: rule_at(&problems.source, &host.span(), host.get_ref().as_str()),
+        group: None,
+    })
+}
+
+/// The shipped lists that the level and `include` name, each once.
+fn included(document: &Document, problems: &mut Problems) -> Vec<Entry> {
+    let trusted =
+        (document.level() == Access::Trusted).then(|| ("trusted", document.access.as_ref().map(Spanned::span).unwrap_or_default()));
+    let named = document.include.iter().map(|name| (name.get_ref().as_str(), name.span()));
+    let mut seen = HashSet::new();
+    let mut entries = Vec::new();
+    for (name, span) in trusted.into_iter().chain(named) {
+        if !seen.insert(name) {
+            continue;
+        }
+        let Some(list) = lists::read(name) else {
+            let help = format!("the shipped lists are {}", lists::names().collect::<Vec<_>>().join(", "));
+            problems.error(span, format!("no shipped list is called {}", shown(name)), Some(help));
+            continue;
+        };
+        let list = match list {
+            Ok(list) => list,
+            Err(found) => {
+                let first = found.first().map(ToString::to_string).unwrap_or_default();
+                problems.error(span, format!("the shipped list \"{name}\" is broken: {first}"), None);
+                continue;
+            }
+        };
+        for (group, host) in &list.hosts {
+            let parsed = host.get_ref().parse::<Pattern>().and_then(|pattern| pattern.check_width().map(|()| pattern));
+            let Some(pattern) = or_report(parsed, span.clone(), problems) else { continue };
+            let rule = rule_at(&list.source, &host.span(), host.get_ref().as_str());
+            entries.push(Entry {
+                list: ListKind::Allow,
+                pattern,
+                speaks: None,
+                until: None,
+                report: false,
+                rule,
+                group: Some(group.clone()),
+            });
+        }
+    }
+    entries
+}
+
+/// An entry of `[addresses]`: an address or a network that some declaration may open.
+fn compile_address(written: &Spanned<String>, problems: &mut Problems) -> Option<Entry> {
+    let text = written.get_ref();
+    let help = "write an address or a network, such as \"10.1.2.0/24\"";
+    let parsed = parse_net(text).and_then(|net| {
+        net.ok_or_else(|| PatternError { message: format!("not an address or a network: {}", shown(text)), help: Some(help.into()) })
+    });
+    let net = or_report(parsed, written.span(), problems)?;
+    if let Some(class) = addresses::never_opens(net) {
+        let help = "loopback, private, shared, documentation and benchmarking networks can be opened";
+        problems.error(written.span(), format!("no entry opens {}: it is {class}", shown(text)), Some(help.into()));
+        return None;
+    }
+    let canonical = net.network().to_canonical();
+    if net.prefix_len() >= 96 && canonical != net.network() {
+        problems.error(written.span(), format!("a mapped address is judged as IPv4: {}", shown(text)), Some("write it as IPv4".into()));
+        return None;
+    }
+    let rule = rule_at(&problems.source, &written.span(), text.as_str());
+    let pattern = Pattern::every_port_of(net);
+    Some(Entry { list: ListKind::Addresses, pattern, speaks: None, until: None, report: false, rule, group: None })
+}
+
+fn rule_at(source: &Source, span: &Range<usize>, entry: impl Into<Arc<str>>) -> RuleRef {
+    RuleRef { entry: entry.into(), source: source.name.clone(), line: source.line(span.start) }
+}
+
+fn or_report<T>(parsed: Result<T, PatternError>, span: Range<usize>, problems: &mut Problems) -> Option<T> {
+    parsed.map_err(|error| problems.error(span, error.message, error.help)).ok()
+}

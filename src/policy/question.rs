@@ -1,0 +1,98 @@
+//! Whether something would pass, asked without doing it.
+
+use std::time::SystemTime;
+
+use super::{Denial, Facts, Own, Policy, Protocol, RequestFacts, RuleRef, Way};
+use crate::{
+    destination::Destination,
+    reason::Reason,
+    wire::{
+        http1::MAX_METHOD,
+        target::{self, RequestTarget},
+    },
+};
+
+/// A request that somebody thinks of making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub destination: Destination,
+    pub way: Way,
+    /// Whether the connection would speak TLS, where the target says so.
+    pub tls: bool,
+    pub method: Option<Box<str>>,
+}
+
+/// What would pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The entry that allows it; none where a level allows without one.
+    pub rule: Option<RuleRef>,
+    /// What would be refused, if report mode did not let it through.
+    pub would_deny: Option<Reason>,
+}
+
+impl Question {
+    /// Reads `http://host[:port][/…]` as the proxy would be asked for it, `https://host[:port][/…]` as CONNECT followed by
+    /// TLS, and `host[:port]` as CONNECT alone, on port 443 where none is written.
+    ///
+    /// # Errors
+    /// [`Reason::BadRequest`], as the wire would answer.
+    pub fn parse(target: &str, method: Option<&str>) -> Result<Self, Box<Denial>> {
+        let is_token = |method: &str| {
+            (1..=MAX_METHOD).contains(&method.len())
+                && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        };
+        if !method.is_none_or(is_token) {
+            return Err(malformed("a method is a word such as GET"));
+        }
+        let method = method.map(Into::into);
+        // A client keeps the fragment to itself (RFC 9110, section 7.1).
+        let target = target.split('#').next().unwrap_or_default();
+        match target.split_once("://") {
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match target::parse("GET", target.as_bytes()) {
+                Ok(RequestTarget::Absolute { destination, .. }) => Ok(Self { destination, way: Way::Http, tls: false, method }),
+                Ok(_) => Err(malformed("write http://host/path")),
+                Err(error) => Err(malformed(&error.to_string())),
+            },
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
+                // What stands behind the authority is said inside TLS.
+                let authority = rest.split(['/', '?']).next().unwrap_or_default();
+                Ok(Self { destination: parse_authority(authority)?, way: Way::Connect, tls: true, method })
+            }
+            Some(_) => Err(malformed("only http:// and https:// can be asked about")),
+            None => Ok(Self { destination: parse_authority(target)?, way: Way::Connect, tls: false, method }),
+        }
+    }
+
+    /// Asks the policy exactly what the wire would ask, in its order, but for the addresses of a name: those are judged
+    /// when it is dialled. An address that is spelled out is judged.
+    ///
+    /// # Errors
+    /// What the wire would refuse it with.
+    pub fn decide(&self, policy: &Policy, now: SystemTime) -> Result<Approval, Box<Denial>> {
+        let Self { destination, way, tls, method } = self;
+        let permit = policy.decide_destination(&Facts { destination, way: *way, now })?;
+        let expectation = permit.expectation();
+        let rule = permit.rule().cloned();
+        let mut would_deny = permit.would_deny();
+        if let Some(address) = destination.host.ip() {
+            would_deny = permit.admit(&[address], &Own::default())?.permit().would_deny();
+        }
+        if *tls && expectation.protocol() == Protocol::Http {
+            would_deny = would_deny.or(expectation.decide_opaque()?.would_deny());
+        }
+        if let Some(method) = method {
+            let cleared = expectation.decide_request(&RequestFacts { method, host: None, target: None })?;
+            would_deny = would_deny.or(cleared.would_deny());
+        }
+        Ok(Approval { rule, would_deny })
+    }
+}
+
+fn parse_authority(authority: &str) -> Result<Destination, Box<Denial>> {
+    Destination::parse(authority.as_bytes(), Some(443)).map_err(|error| malformed(&error.to_string()))
+}
+
+fn malformed(problem: &str) -> Box<Denial> {
+    Box::new(Denial::new(Reason::BadRequest, format!("The target cannot be asked about: {problem}.")))
+}

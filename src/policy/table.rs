@@ -1,0 +1,196 @@
+//! TOML tables read key by key: what is missing, of the wrong type or unknown becomes a problem with its place, and
+//! reading goes on, so that one look finds all of them.
+
+use std::{ops::Range, time::SystemTime};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+    value::{Datetime, Offset},
+};
+
+use super::problem::Problems;
+
+/// What is left of a table to be read.
+pub(crate) struct Table<'t> {
+    rest: DeTable<'t>,
+    pub(crate) span: Range<usize>,
+    /// Keys that were asked for, present or not.
+    known: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    /// Reads a whole document; `None`, and an error for the first fault, where it is not TOML.
+    pub(crate) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
+        if text.starts_with('\u{feff}') {
+            problems.error(0..'\u{feff}'.len_utf8(), "the text begins with a byte order mark", Some("save it as UTF-8 without one".into()));
+            return None;
+        }
+        match DeTable::parse(text) {
+            Ok(table) => Some(Self { span: table.span(), rest: table.into_inner(), known: Vec::new() }),
+            Err(error) => {
+                problems.error(error.span().unwrap_or_default(), format!("not valid TOML: {}", error.message()), None);
+                None
+            }
+        }
+    }
+
+    /// Whether a key is written and not yet read.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.rest.contains_key(key)
+    }
+
+    pub(crate) fn string(&mut self, key: &'static str, problems: &mut Problems) -> Option<Spanned<String>> {
+        let value = self.take(key)?;
+        string(&value, &format!("\"{key}\""), problems)
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str, problems: &mut Problems) -> Option<Spanned<bool>> {
+        let value = self.take(key)?;
+        let span = value.span();
+        if let DeValue::Boolean(set) = value.get_ref() {
+            return Some(Spanned::new(span, *set));
+        }
+        wrong_type(&value, &format!("\"{key}\""), "true or false", problems);
+        None
+    }
+
+    /// A whole number from 1 to `most`.
+    pub(crate) fn count(&mut self, key: &'static str, most: u32, problems: &mut Problems) -> Option<u32> {
+        let value = self.take(key)?;
+        if let DeValue::Integer(number) = value.get_ref() {
+            let number = u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| (1..=most).contains(number));
+            if number.is_some() {
+                return number;
+            }
+            problems.error(value.span(), format!("\"{key}\" must be a number from 1 to {most}"), None);
+            return None;
+        }
+        wrong_type(&value, &format!("\"{key}\""), "a whole number", problems);
+        None
+    }
+
+    /// A moment; it has an offset from UTC.
+    pub(crate) fn moment(&mut self, key: &'static str, problems: &mut Problems) -> Option<SystemTime> {
+        let value = self.take(key)?;
+        let DeValue::Datetime(written) = value.get_ref() else {
+            wrong_type(&value, &format!("\"{key}\""), "a date and time without quotes, such as 2026-12-01T00:00:00Z", problems);
+            return None;
+        };
+        let moment = system_time(written);
+        if moment.is_none() {
+            let help = "write date, time and offset, such as 2026-12-01T00:00:00Z";
+            problems.error(value.span(), format!("\"{key}\" names no moment: {written}"), Some(help.into()));
+        }
+        moment
+    }
+
+    pub(crate) fn array(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Spanned<DeValue<'t>>> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        if let DeValue::Array(_) = value.get_ref() {
+            let DeValue::Array(array) = value.into_inner() else { return Vec::new() };
+            return array.into_iter().collect();
+        }
+        wrong_type(&value, &format!("\"{key}\""), "an array, such as [\"…\"]", problems);
+        Vec::new()
+    }
+
+    pub(crate) fn strings(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Spanned<String>> {
+        let values = self.array(key, problems);
+        values.iter().filter_map(|value| string(value, &format!("an element of \"{key}\""), problems)).collect()
+    }
+
+    pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
+        let value = self.take(key)?;
+        Self::of(value, &format!("\"{key}\""), problems)
+    }
+
+    /// A value that must be a table.
+    pub(crate) fn of(value: Spanned<DeValue<'t>>, what: &str, problems: &mut Problems) -> Option<Self> {
+        let span = value.span();
+        if let DeValue::Table(_) = value.get_ref() {
+            let DeValue::Table(rest) = value.into_inner() else { return None };
+            return Some(Self { rest, span, known: Vec::new() });
+        }
+        wrong_type(&value, what, "a table", problems);
+        None
+    }
+
+    /// Refuses what was not asked for. `later` names keys that the contract knows and this version does not, with why.
+    pub(crate) fn finish(self, later: &[(&str, &str)], problems: &mut Problems) {
+        for (key, _) in &self.rest {
+            let name = key.get_ref();
+            let help = match later.iter().find(|(known, _)| known == name) {
+                Some((_, why)) => (*why).to_owned(),
+                None => format!("the keys here are {}", self.known.join(", ")),
+            };
+            problems.error(key.span(), format!("unknown key \"{}\"", name.escape_debug()), Some(help));
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        self.rest.remove(key)
+    }
+}
+
+/// A value that must be a string.
+pub(crate) fn string(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> Option<Spanned<String>> {
+    let span = value.span();
+    if let DeValue::String(text) = value.get_ref() {
+        return Some(Spanned::new(span, text.clone().into_owned()));
+    }
+    wrong_type(value, what, "a string", problems);
+    None
+}
+
+pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>, what: &str, wanted: &str, problems: &mut Problems) {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    };
+    problems.error(value.span(), format!("{what} must be {wanted}, not {found}"), None);
+}
+
+/// The moment that a TOML date-time with an offset names; `None` before 1970 and where part of it is missing.
+fn system_time(written: &Datetime) -> Option<SystemTime> {
+    let (date, time) = (written.date?, written.time?);
+    let offset = match written.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    // Days since 1970-01-01 in the proleptic Gregorian calendar, with years that begin in March.
+    let (month, day) = (i64::from(date.month), i64::from(date.day));
+    let year = i64::from(date.year) - i64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468;
+    let minutes = (days * 24 + i64::from(time.hour)) * 60 + i64::from(time.minute) - offset;
+    let seconds = u64::try_from(minutes * 60 + i64::from(time.second.unwrap_or_default())).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::new(seconds, time.nanosecond.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        let seconds = |text: &str| {
+            let time = system_time(&text.parse().unwrap())?;
+            Some(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+        };
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(seconds("2000-02-29T12:00:00Z"), Some(951_825_600));
+        assert_eq!(seconds("2026-12-01T00:00:00Z"), Some(1_796_083_200));
+        assert_eq!(seconds("2026-12-01T01:30:00+01:30"), Some(1_796_083_200));
+        assert_eq!(seconds("2024-12-31T23:59:59Z"), Some(1_735_689_599));
+        assert_eq!(seconds("1969-12-31T23:59:59Z"), None);
+        assert_eq!(seconds("2026-12-01T00:00:00"), None);
+        assert_eq!(seconds("2026-12-01"), None);
+    }
+}
