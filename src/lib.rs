@@ -28,3 +28,11 @@ pub mod wire;
 
 // ── 2 · judgment: facts in, decision out
 pub mod policy;
+
+// ── 3 · means: one capability each; they obey, they never judge
+mod limits;
+mod metrics;
+mod audit;
+mod sessions;
+mod downstream;
+mod upstream;

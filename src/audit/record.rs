@@ -1,0 +1,211 @@
+//! What a record holds, and how it is written.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde_json::ser::{Formatter, Serializer as JsonSerializer};
+
+use crate::{
+    destination::{Destination, Host},
+    metrics::{Door, Kind},
+    policy::RuleRef,
+    reason::{Reason, Verdict},
+};
+
+/// What is recorded of one decision, or of the end of a tunnel. It can hold no header, body or secret, and what it
+/// takes from the sandbox is bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    door: Door,
+    kind: Kind,
+    session: Option<Arc<str>>,
+    generation: u64,
+    reason: Option<Reason>,
+    rule: Option<RuleRef>,
+    would_deny: Option<Reason>,
+    host: Option<Host>,
+    port: Option<u16>,
+    address: Option<IpAddr>,
+    method: Option<String>,
+    path: Option<String>,
+    passed: Option<Passed>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    up: u64,
+    down: u64,
+    duration: Duration,
+}
+
+impl Record {
+    /// Something allowed, of which nothing more is known.
+    pub(crate) fn new(door: Door, kind: Kind) -> Self {
+        Self {
+            door,
+            kind,
+            session: None,
+            generation: 0,
+            reason: None,
+            rule: None,
+            would_deny: None,
+            host: None,
+            port: None,
+            address: None,
+            method: None,
+            path: None,
+            passed: None,
+        }
+    }
+
+    /// Of this session, under the policy of this generation.
+    #[must_use]
+    pub(crate) fn under(self, session: &Arc<str>, generation: u64) -> Self {
+        Self { session: Some(session.clone()), generation, ..self }
+    }
+
+    /// To this destination.
+    #[must_use]
+    pub(crate) fn to(self, destination: &Destination) -> Self {
+        Self { host: Some(destination.host.clone()), port: Some(destination.port), ..self }
+    }
+
+    /// A request with this method, and this path unless it is a CONNECT; both cut to their bounds and the path to before
+    /// its query.
+    #[must_use]
+    pub(crate) fn requesting(self, method: &str, path: Option<&str>) -> Self {
+        Self { method: Some(bounded_method(method).to_owned()), path: path.map(|path| bounded_path(path).to_owned()), ..self }
+    }
+
+    /// Refused or failed: the verdict follows from the reason.
+    #[must_use]
+    pub(crate) fn refused(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// Decided by this entry of a policy.
+    #[must_use]
+    pub(crate) fn by(self, rule: Option<&RuleRef>) -> Self {
+        Self { rule: rule.cloned(), ..self }
+    }
+
+    /// Let through by report mode alone.
+    #[must_use]
+    pub(crate) fn would_deny(self, reason: Option<Reason>) -> Self {
+        Self { would_deny: reason, ..self }
+    }
+
+    /// Dialled at this address.
+    #[must_use]
+    pub(crate) fn at(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
+    /// Over: so many bytes went upstream and downstream in that time.
+    #[must_use]
+    pub(crate) fn ended(self, up: u64, down: u64, duration: Duration) -> Self {
+        Self { passed: Some(Passed { up, down, duration }), ..self }
+    }
+
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// The record without its stamp: a JSON object in printable ASCII.
+    pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {
+        let mut json = Vec::with_capacity(USUAL_LINE);
+        self.serialize(&mut JsonSerializer::with_formatter(&mut json, Ascii))?;
+        Ok(json)
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let verdict = self.reason.map_or(Verdict::Allow, Reason::verdict);
+        let mut object = serializer.serialize_struct("Record", FIELDS)?;
+        object.serialize_field("generation", &self.generation)?;
+        object.serialize_field("session", &self.session.as_deref())?;
+        object.serialize_field("door", self.door.as_str())?;
+        object.serialize_field("kind", self.kind.as_str())?;
+        object.serialize_field("verdict", verdict.as_str())?;
+        object.serialize_field("reason", &self.reason.map(Reason::as_str))?;
+        object.serialize_field("rule", &self.rule.as_ref().map(ToString::to_string))?;
+        object.serialize_field("would_deny", &self.would_deny.map(Reason::as_str))?;
+        object.serialize_field("host", &self.host.as_ref().map(ToString::to_string))?;
+        object.serialize_field("port", &self.port)?;
+        object.serialize_field("address", &self.address)?;
+        object.serialize_field("method", &self.method)?;
+        object.serialize_field("path", &self.path)?;
+        object.serialize_field("repository", &())?;
+        object.serialize_field("refs", &())?;
+        object.serialize_field("bytes_up", &self.passed.map(|passed| passed.up))?;
+        object.serialize_field("bytes_down", &self.passed.map(|passed| passed.down))?;
+        object.serialize_field("duration_ms", &self.passed.map(|passed| passed.duration.as_millis()))?;
+        object.serialize_field("pid", &())?;
+        object.serialize_field("exe", &())?;
+        object.end()
+    }
+}
+
+/// The line of a record: its stamp, then `body`, the JSON object of its other fields.
+pub(super) fn line(time: SystemTime, sequence: u64, body: &[u8]) -> Vec<u8> {
+    let mut line = format!(r#"{{"schema":{SCHEMA},"time":"{}","sequence":{sequence},"#, rfc3339(time)).into_bytes();
+    line.extend_from_slice(body.strip_prefix(b"{").unwrap_or(body));
+    line.push(b'\n');
+    line
+}
+
+/// A time in UTC, to the microsecond (RFC 3339).
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    format!("{:.6}", Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// As much of a method as is recorded: 32 octets at most.
+pub(crate) fn bounded_method(method: &str) -> &str {
+    cut(method, MAX_METHOD)
+}
+
+/// As much of a path as is recorded: what stands before a query, 2 KiB at most.
+pub(crate) fn bounded_path(path: &str) -> &str {
+    cut(path.split(['?', '#']).next().unwrap_or(path), MAX_PATH)
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// JSON in printable ASCII: a terminal that shows a record takes no orders from the sandbox.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            match character {
+                ' '..='~' => write!(writer, "{character}")?,
+                other => {
+                    for unit in other.encode_utf16(&mut [0; 2]) {
+                        write!(writer, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const SCHEMA: u32 = 1;
+/// Fields of a record besides its stamp.
+const FIELDS: usize = 20;
+const MAX_METHOD: usize = 32;
+const MAX_PATH: usize = 2048;
+const USUAL_LINE: usize = 512;

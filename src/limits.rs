@@ -1,0 +1,201 @@
+//! How much one session may have open and how fast it may ask: counts without a lock, rates by token bucket.
+
+mod strangers;
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+
+pub(crate) use self::strangers::{Stranger, Strangers};
+use crate::{policy::Limits, reason::Reason};
+
+/// Which bound was met, by the name of its key in a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Connections,
+    Tunnels,
+    NewConnections,
+    Requests,
+}
+
+impl Limit {
+    pub(crate) const ALL: &'static [Self] = &[Self::Connections, Self::Tunnels, Self::NewConnections, Self::Requests];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Tunnels => "tunnels",
+            Self::NewConnections => "new_connections_per_second",
+            Self::Requests => "requests_per_second",
+        }
+    }
+}
+
+/// A bound that was met, and when asking again may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limited {
+    pub(crate) limit: Limit,
+    /// Whole seconds, at least one: ready for `Retry-After` (RFC 9110, section 10.2.3).
+    pub(crate) retry_after: Duration,
+}
+
+impl Limited {
+    pub(crate) const fn reason(&self) -> Reason {
+        match self.limit {
+            Limit::Connections => Reason::TooManyConnections,
+            Limit::Tunnels => Reason::TooManyTunnels,
+            Limit::NewConnections | Limit::Requests => Reason::RateLimited,
+        }
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of [limits]", self.limit.as_str())
+    }
+}
+
+/// The counters of one session, held to the `[limits]` of its policy. A registrable domain needs no bucket of its own:
+/// one of the same size, fed with a part of the session's requests, can never run dry before the session's does.
+pub(crate) struct SessionLimits<C: Clock = DefaultClock> {
+    clock: C,
+    connections: Cap,
+    tunnels: Cap,
+    new_connections: ArcSwap<Rate<C>>,
+    requests: ArcSwap<Rate<C>>,
+}
+
+impl SessionLimits {
+    pub(crate) fn new(bounds: &Limits) -> Self {
+        Self::with_clock(bounds, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> SessionLimits<C> {
+    fn with_clock(bounds: &Limits, clock: C) -> Self {
+        Self {
+            connections: Cap::new(bounds.connections),
+            tunnels: Cap::new(bounds.tunnels),
+            new_connections: ArcSwap::from_pointee(Rate::of_connections(bounds, &clock)),
+            requests: ArcSwap::from_pointee(Rate::of_requests(bounds, &clock)),
+            clock,
+        }
+    }
+
+    /// Takes a place for one downstream connection. One that finds no place does not count against the rate.
+    pub(crate) fn connection(&self) -> Result<Slot, Limited> {
+        let slot = self.connections.take(Limit::Connections)?;
+        self.new_connections.load().check(Limit::NewConnections, &self.clock)?;
+        Ok(slot)
+    }
+
+    /// Takes a place for one tunnel.
+    pub(crate) fn tunnel(&self) -> Result<Slot, Limited> {
+        self.tunnels.take(Limit::Tunnels)
+    }
+
+    /// Counts one request.
+    pub(crate) fn request(&self) -> Result<(), Limited> {
+        self.requests.load().check(Limit::Requests, &self.clock)
+    }
+
+    /// Changes the bounds and keeps the counts: who is in stays in, though nobody new comes in above a lowered bound. A
+    /// rate that changed starts with a full bucket.
+    pub(crate) fn update(&self, bounds: &Limits) {
+        self.connections.most.store(bounds.connections, Ordering::Relaxed);
+        self.tunnels.most.store(bounds.tunnels, Ordering::Relaxed);
+        if self.new_connections.load().per_second != bounds.new_connections_per_second {
+            self.new_connections.store(Arc::new(Rate::of_connections(bounds, &self.clock)));
+        }
+        if self.requests.load().per_second != bounds.requests_per_second {
+            self.requests.store(Arc::new(Rate::of_requests(bounds, &self.clock)));
+        }
+    }
+}
+
+/// A place among those that may be open at once; given back on drop.
+#[derive(Debug)]
+#[must_use = "the place is given back on drop"]
+pub(crate) struct Slot(Arc<AtomicU32>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Cap {
+    taken: Arc<AtomicU32>,
+    most: AtomicU32,
+}
+
+impl Cap {
+    fn new(most: u32) -> Self {
+        Self { taken: Arc::default(), most: AtomicU32::new(most) }
+    }
+
+    fn take(&self, limit: Limit) -> Result<Slot, Limited> {
+        let most = self.most.load(Ordering::Relaxed);
+        match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1)) {
+            Ok(_) => Ok(Slot(self.taken.clone())),
+            Err(_) => Err(Limited { limit, retry_after: SHORTEST_WAIT }),
+        }
+    }
+}
+
+struct Rate<C: Clock> {
+    per_second: u32,
+    /// None where the rate is zero.
+    bucket: Option<RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>>,
+}
+
+impl<C: Clock + Clone> Rate<C> {
+    fn of_connections(bounds: &Limits, clock: &C) -> Self {
+        Self::new(bounds.new_connections_per_second, 1, clock)
+    }
+
+    fn of_requests(bounds: &Limits, clock: &C) -> Self {
+        Self::new(bounds.requests_per_second, REQUEST_BURST, clock)
+    }
+
+    fn new(per_second: u32, burst: u32, clock: &C) -> Self {
+        let quota = NonZeroU32::new(per_second)
+            .zip(NonZeroU32::new(per_second.saturating_mul(burst)))
+            .map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
+        Self { per_second, bucket: quota.map(|quota| RateLimiter::direct_with_clock(quota, clock.clone())) }
+    }
+
+    fn check(&self, limit: Limit, clock: &C) -> Result<(), Limited> {
+        let Some(bucket) = &self.bucket else {
+            return Err(Limited { limit, retry_after: SHORTEST_WAIT });
+        };
+        bucket.check().map_err(|refusal| Limited { limit, retry_after: whole_seconds(refusal.wait_time_from(clock.now())) })
+    }
+}
+
+fn whole_seconds(wait: Duration) -> Duration {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(seconds).max(SHORTEST_WAIT)
+}
+
+/// Requests that may come at once, in seconds' worth of the rate.
+const REQUEST_BURST: u32 = 4;
+/// What `Retry-After` says where nobody knows when a place becomes free.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

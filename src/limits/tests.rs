@@ -1,0 +1,142 @@
+use governor::clock::FakeRelativeClock;
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { connections: 3, tunnels: 2, new_connections_per_second: 5, requests_per_second: 10 };
+
+fn limits(bounds: Limits) -> (SessionLimits<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    (SessionLimits::with_clock(&bounds, clock.clone()), clock)
+}
+
+fn limited(limit: Limit, seconds: u64) -> Limited {
+    Limited { limit, retry_after: Duration::from_secs(seconds) }
+}
+
+#[test]
+fn a_place_is_given_back_on_drop() {
+    let (limits, _clock) = limits(LIMITS);
+    let first = limits.tunnel().unwrap();
+    let _second = limits.tunnel().unwrap();
+    assert_eq!(limits.tunnel().unwrap_err(), limited(Limit::Tunnels, 1));
+    assert_eq!(limits.tunnel().unwrap_err().reason(), Reason::TooManyTunnels);
+    drop(first);
+    let _third = limits.tunnel().unwrap();
+    assert!(limits.tunnel().is_err());
+}
+
+#[test]
+fn connections_have_a_cap_and_a_rate() {
+    let (limits, clock) = limits(LIMITS);
+    let held: Vec<_> = (0..3).map(|_| limits.connection().unwrap()).collect();
+    assert_eq!(limits.connection().unwrap_err(), limited(Limit::Connections, 1));
+    assert_eq!(limits.connection().unwrap_err().reason(), Reason::TooManyConnections);
+    drop(held);
+    for _ in 0..2 {
+        drop(limits.connection().unwrap());
+    }
+    assert_eq!(limits.connection().unwrap_err(), limited(Limit::NewConnections, 1));
+    assert_eq!(limits.connection().unwrap_err().reason(), Reason::RateLimited);
+    clock.advance(Duration::from_millis(200));
+    drop(limits.connection().unwrap());
+    assert!(limits.connection().is_err());
+}
+
+#[test]
+fn one_that_meets_the_rate_takes_no_place() {
+    let (limits, clock) = limits(Limits { connections: 1, new_connections_per_second: 1, ..LIMITS });
+    drop(limits.connection().unwrap());
+    assert_eq!(limits.connection().unwrap_err().limit, Limit::NewConnections);
+    clock.advance(Duration::from_secs(1));
+    assert!(limits.connection().is_ok());
+}
+
+#[test]
+fn requests_come_in_bursts_of_four_seconds() {
+    let (limits, clock) = limits(LIMITS);
+    for _ in 0..40 {
+        limits.request().unwrap();
+    }
+    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..10 {
+        limits.request().unwrap();
+    }
+    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+}
+
+#[test]
+fn zero_lets_nothing_through() {
+    let (limits, clock) = limits(Limits { connections: 0, tunnels: 0, new_connections_per_second: 0, requests_per_second: 0 });
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(limits.connection().unwrap_err(), limited(Limit::Connections, 1));
+    assert_eq!(limits.tunnel().unwrap_err(), limited(Limit::Tunnels, 1));
+    assert_eq!(limits.request().unwrap_err(), limited(Limit::Requests, 1));
+}
+
+#[test]
+fn a_reload_keeps_counts_and_unchanged_rates() {
+    let (limits, _clock) = limits(LIMITS);
+    let held = (limits.tunnel().unwrap(), limits.tunnel().unwrap());
+    for _ in 0..40 {
+        limits.request().unwrap();
+    }
+    limits.update(&Limits { tunnels: 1, ..LIMITS });
+    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+    drop(held.0);
+    assert!(limits.tunnel().is_err(), "one is still open, and one is all there may be");
+    drop(held.1);
+    let _open = limits.tunnel().unwrap();
+
+    limits.update(&Limits { requests_per_second: 1, ..LIMITS });
+    for _ in 0..4 {
+        limits.request().unwrap();
+    }
+    assert!(limits.request().is_err());
+}
+
+#[test]
+fn waits_are_whole_seconds_rounded_up() {
+    for (milliseconds, seconds) in [(0, 1), (200, 1), (1000, 1), (1001, 2), (3999, 4)] {
+        assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), Duration::from_secs(seconds), "{milliseconds}");
+    }
+}
+
+#[test]
+fn words_are_the_keys_of_a_policy() {
+    let words: Vec<_> = Limit::ALL.iter().map(|limit| limit.as_str()).collect();
+    assert_eq!(words, ["connections", "tunnels", "new_connections_per_second", "requests_per_second"]);
+}
+
+proptest! {
+    /// In any window the number of requests let through is at most the burst and what the time refilled.
+    #[test]
+    fn no_more_than_burst_and_refill(rate in 1_u32..50, steps in prop::collection::vec((0_u64..500, 0_usize..60), 1..40)) {
+        let (limits, clock) = limits(Limits { requests_per_second: rate, ..LIMITS });
+        let (mut elapsed, mut passed) = (0_u64, 0_u64);
+        for (milliseconds, requests) in steps {
+            clock.advance(Duration::from_millis(milliseconds));
+            elapsed += milliseconds;
+            passed += (0..requests).filter(|_| limits.request().is_ok()).count() as u64;
+            prop_assert!(passed <= u64::from(rate) * (u64::from(REQUEST_BURST) * 1000 + elapsed) / 1000 + 1);
+        }
+    }
+
+    /// The number of open places equals the number of slots held, whatever the order of taking and dropping.
+    #[test]
+    fn places_are_counted_exactly(cap in 0_u32..6, steps in prop::collection::vec(any::<bool>(), 0..60)) {
+        let (limits, _clock) = limits(Limits { tunnels: cap, ..LIMITS });
+        let mut held = Vec::new();
+        for take in steps {
+            if take {
+                let room = held.len() < cap as usize;
+                let slot = limits.tunnel();
+                prop_assert_eq!(slot.is_ok(), room);
+                held.extend(slot);
+            } else {
+                held.pop();
+            }
+        }
+    }
+}

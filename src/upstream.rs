@@ -1,0 +1,228 @@
+//! The way out: resolves what a permit names, lets it admit addresses, dials those and nothing else.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    destination::{Host, Name},
+    metrics::Metrics,
+    policy::{Admitted, Cleared, Denial, Own, Permit},
+    reason::Reason,
+};
+
+mod resolver;
+
+pub(crate) use resolver::{NameServers, ResolverError};
+use resolver::{Resolver, Unresolved};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UpstreamSettings {
+    pub(crate) name_servers: NameServers,
+    /// For the whole of resolving one name.
+    pub(crate) dns_timeout: Duration,
+    /// For connecting to any of the addresses of one destination.
+    pub(crate) connect_timeout: Duration,
+}
+
+/// Resolves and dials; shared by every door.
+pub(crate) struct Upstream {
+    resolver: Resolver,
+    dns_timeout: Duration,
+    connect_timeout: Duration,
+    own: ArcSwap<Own>,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstream {
+    /// Reads the system's configuration where the name servers come from there. Until [`set_own`](Self::set_own) no
+    /// address counts as this host's.
+    pub(crate) fn new(settings: &UpstreamSettings, metrics: Arc<Metrics>) -> Result<Self, ResolverError> {
+        let UpstreamSettings { name_servers, dns_timeout, connect_timeout } = *settings;
+        let resolver = Resolver::new(name_servers, dns_timeout)?;
+        Ok(Self { resolver, dns_timeout, connect_timeout, own: ArcSwap::default(), metrics })
+    }
+
+    /// Names the addresses and listeners that no permit may reach.
+    pub(crate) fn set_own(&self, own: Own) {
+        self.own.store(Arc::new(own));
+    }
+
+    /// What [`set_own`](Self::set_own) named last.
+    pub(crate) fn own(&self) -> Arc<Own> {
+        self.own.load_full()
+    }
+
+    /// Resolves the destination, once, and lets its permit admit addresses. A destination that is an address is not
+    /// resolved. An alias leads where it leads: the addresses at its end are judged.
+    pub(crate) async fn resolve(&self, permit: Permit) -> Result<Admitted, Refused> {
+        let answer = match &permit.destination().host {
+            Host::Ip(address) => vec![*address],
+            Host::Name(name) => self.look_up(name).await.map_err(Refused::Failed)?,
+        };
+        permit.admit(&answer, &self.own.load()).map_err(Refused::Denied)
+    }
+
+    /// Connects to the first of the admitted addresses that answers, within the connect timeout. The next address is
+    /// tried when the one before fails or has not answered for a quarter of a second (RFC 8305, section 5).
+    ///
+    /// # Errors
+    /// [`Reason::ConnectFailed`], [`Reason::UpstreamTimeout`].
+    pub(crate) async fn dial(&self, admitted: Admitted) -> Result<Dialled, Failure> {
+        let addresses = interleaved(admitted.addresses());
+        let started = Instant::now();
+        let connected = timeout(self.connect_timeout, connect_to_any(&addresses)).await;
+        self.metrics.dialled(started.elapsed());
+        match connected {
+            Ok(Ok((stream, address))) => Ok(Dialled { stream, address, admitted }),
+            Ok(Err(failures)) => Err(Failure::of_connecting(&failures)),
+            Err(_) => Err(Failure::timed_out(&addresses, self.connect_timeout)),
+        }
+    }
+
+    async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, Failure> {
+        let started = Instant::now();
+        let answer = timeout(self.dns_timeout, self.resolver.addresses(name)).await.unwrap_or(Err(Unresolved::TimedOut));
+        self.metrics.resolved(started.elapsed());
+        answer.map_err(|unresolved| Failure::of_resolving(name, &unresolved, self.dns_timeout))
+    }
+}
+
+/// Why a permit did not lead to addresses.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The policy refuses every address.
+    Denied(Box<Denial>),
+    /// There are none: [`Reason::DnsFailed`], [`Reason::UpstreamTimeout`].
+    Failed(Failure),
+}
+
+/// Trouble on the way out; no refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// What failed and why: one whole sentence.
+    pub(crate) detail: String,
+    /// The address that was dialled (the first of several).
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Failure {
+    fn of_resolving(name: &Name, unresolved: &Unresolved, limit: Duration) -> Self {
+        let name = name.as_str();
+        let (reason, detail) = match unresolved {
+            Unresolved::TimedOut => (Reason::UpstreamTimeout, format!("The name servers did not answer for {name} within {limit:?}.")),
+            Unresolved::NoSuchName => (Reason::DnsFailed, format!("The name {name} does not exist (NXDOMAIN).")),
+            Unresolved::NoAddress => (Reason::DnsFailed, format!("The name {name} has no address.")),
+            Unresolved::Failed(why) => (Reason::DnsFailed, format!("Resolving {name} failed: {why}.")),
+        };
+        Self { reason, detail, address: None }
+    }
+
+    fn of_connecting(failures: &[(SocketAddr, io::Error)]) -> Self {
+        let detail = match failures {
+            [] => "Nothing could be dialled.".to_owned(),
+            [(address, error)] => format!("Connecting to {address} failed: {error}."),
+            [(address, error), rest @ ..] => format!("Connecting to {address} failed: {error}; so did {} more.", rest.len()),
+        };
+        Self { reason: Reason::ConnectFailed, detail, address: failures.first().map(|(address, _)| *address) }
+    }
+
+    fn timed_out(addresses: &[SocketAddr], limit: Duration) -> Self {
+        let address = addresses.first().copied();
+        let who = address.map_or_else(|| "Nothing".to_owned(), |address| address.to_string());
+        Self { reason: Reason::UpstreamTimeout, detail: format!("{who} did not accept a connection within {limit:?}."), address }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
+}
+
+/// A connection upstream that has carried no byte, and cannot before its bytes are cleared.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    stream: TcpStream,
+    address: SocketAddr,
+    admitted: Admitted,
+}
+
+impl Dialled {
+    pub(crate) fn permit(&self) -> &Permit {
+        self.admitted.permit()
+    }
+
+    /// The address that was dialled: one of those admitted.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gives the connection to whoever shows that what goes over it was judged.
+    pub(crate) fn open(self, _cleared: Cleared) -> TcpStream {
+        self.stream
+    }
+}
+
+/// The addresses of this host's interfaces, loopback included.
+pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    Ok(if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect())
+}
+
+/// Each family in its own order, the families in turn, IPv6 first (RFC 8305, section 4).
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let (mut six, mut four) = (addresses.iter().filter(|address| address.is_ipv6()), addresses.iter().filter(|address| address.is_ipv4()));
+    let mut order = Vec::with_capacity(addresses.len());
+    while order.len() < addresses.len() {
+        order.extend(six.next().into_iter().chain(four.next()));
+    }
+    order
+}
+
+async fn connect_to_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Vec<(SocketAddr, io::Error)>> {
+    let mut waiting = addresses.iter().copied();
+    let mut attempts = JoinSet::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.spawn(async move { (address, connect(address).await) });
+        }
+        let ended = if waiting.len() == 0 {
+            attempts.join_next().await
+        } else {
+            match timeout(ATTEMPT_DELAY, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            }
+        };
+        match ended {
+            None => return Err(failures),
+            Some(Ok((address, Ok(stream)))) => return Ok((stream, address)),
+            Some(Ok((address, Err(error)))) => failures.push((address, error)),
+            Some(Err(_panicked)) => {}
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// How long an address may keep the next one waiting (RFC 8305, section 8).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests;
