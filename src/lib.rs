@@ -36,3 +36,9 @@ mod audit;
 mod sessions;
 mod downstream;
 mod upstream;
+
+// ── 4 · path: the only rooms that see both judgment and means
+mod respond;
+mod pages;
+mod passage;
+mod doors;

@@ -1,0 +1,121 @@
+//! CONNECT (RFC 9110, section 9.3.6): decided, resolved, judged by address and dialled; then 200; then its first bytes.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    forward::{self, Inside},
+    presented,
+};
+use crate::{
+    destination::Destination,
+    downstream::{Downstream, Next},
+    limits::Slot,
+    metrics::Kind,
+    passage::{Asked, Ending, Subject, Visitor, is_pages, tunnel},
+    policy::{Facts, Protocol, Way},
+    reason::Reason,
+    respond::Refusal,
+    upstream::Dialled,
+    wire::{
+        http1::Head,
+        target::{self, RequestTarget},
+    },
+};
+
+/// Serves one CONNECT. Gives the connection back when it may be used again: after 407.
+pub(crate) async fn serve(
+    visitor: &Arc<Visitor>,
+    mut downstream: Downstream,
+    head: &Head,
+    draining: &watch::Receiver<bool>,
+) -> Option<Downstream> {
+    let mut asked = Asked::new(visitor.door, Kind::Connect);
+    asked.method = Some("CONNECT".into());
+    asked.json_only = head.values("accept").any(|value| value == b"application/json");
+    let mut subject = None;
+    let opened = open(visitor, head, &mut asked, &mut subject).await;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            let answer = visitor.gate.refuse(subject.as_ref(), &asked, refusal);
+            let sent = downstream.send(&answer.to_octets()).await;
+            if sent.is_ok() && answer.keeps_connection() {
+                return Some(downstream);
+            }
+            downstream.close().await;
+            return None;
+        }
+    };
+    if downstream.send(ESTABLISHED).await.is_err() {
+        return None;
+    }
+    let subject = subject?;
+    let (destination, dialled, ending) = match opened {
+        Opened::Tunnel(dialled, slot) => {
+            tunnel(visitor, subject, asked, downstream, dialled, slot).await;
+            return None;
+        }
+        Opened::Pages(destination) => (destination, None, None),
+        Opened::Http(dialled, slot) => {
+            let ending = Ending::new(&visitor.gate, &subject, &asked, &dialled, slot);
+            (dialled.permit().destination().clone(), Some(dialled), Some(ending))
+        }
+    };
+    let inside = Inside::tunnel(subject.clone(), destination.clone(), dialled, ending);
+    if let Some(stopped) = forward::serve(visitor, downstream, inside, draining).await {
+        asked.destination = Some(destination);
+        refuse_inside(visitor, &subject, &asked, stopped).await;
+    }
+    None
+}
+
+/// Answers what is no plain request in a tunnel that carries plain requests.
+async fn refuse_inside(visitor: &Visitor, subject: &Subject, asked: &Asked, mut downstream: Downstream) {
+    let refusal = match downstream.next().await {
+        Ok(Next::Refused(failure)) => failure.into(),
+        Ok(Next::Connect(_)) => Refusal::new(Reason::MethodRefused, "A tunnel cannot be opened inside a tunnel."),
+        Ok(Next::Message | Next::Closed) | Err(_) => return,
+    };
+    let answer = visitor.gate.refuse(Some(subject), asked, refusal);
+    let _ = downstream.send(&answer.to_octets()).await;
+    downstream.close().await;
+}
+
+enum Opened {
+    Pages(Destination),
+    Http(Dialled, Slot),
+    Tunnel(Dialled, Slot),
+}
+
+/// The order is the contract's: syntax, session, policy, limits, address.
+async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut Option<Subject>) -> Result<Opened, Refusal> {
+    let gate = &visitor.gate;
+    let destination = match target::parse(&head.method, head.target.as_bytes()) {
+        Ok(RequestTarget::Authority(destination)) => destination,
+        Ok(_) => return Err(Refusal::new(Reason::BadRequest, "CONNECT takes host:port as its target.")),
+        Err(error) => return Err(Refusal::new(error.reason(), format!("The target of CONNECT was refused: {error}."))),
+    };
+    asked.destination = Some(destination.clone());
+    let subject = subject.insert(visitor.identify(|| presented(head.values("proxy-authorization")))?);
+    if is_pages(&destination) {
+        return if destination.port == 80 { Ok(Opened::Pages(destination)) } else { Err(Refusal::new(Reason::PortNotAllowed, PAGES_PORT)) };
+    }
+    let permit = subject.policy().decide_destination(&Facts { destination: &destination, way: Way::Connect, now: (gate.clock)() })?;
+    if let Some(host) = &head.host {
+        asked.would_deny = permit.expectation().decide_host(&host.destination(destination.port))?.would_deny();
+    }
+    gate.within(subject.session.limits().request())?;
+    let slot = gate.within(subject.session.limits().tunnel())?;
+    let admitted = gate.admit(subject, asked, permit).await?;
+    let dialled = gate.upstream.dial(admitted).await?;
+    Ok(match dialled.permit().protocol() {
+        Protocol::Http => Opened::Http(dialled, slot),
+        Protocol::Tls | Protocol::Any => Opened::Tunnel(dialled, slot),
+    })
+}
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+const PAGES_PORT: &str = "This proxy's own pages are served on port 80: http://tidegate.internal/.";

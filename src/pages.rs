@@ -1,0 +1,151 @@
+//! What a sandbox may ask about itself: its session, its latest refusals, and whether something would pass.
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    audit::rfc3339,
+    policy::Question,
+    reason::{Reason, Verdict},
+    respond::Answer,
+    sessions::{Governing, Session},
+};
+
+/// Whose pages, and when.
+pub(crate) struct Visit<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) governing: &'a Governing,
+    pub(crate) now: SystemTime,
+}
+
+/// Answers a request for one of this proxy's own pages; `path` may carry a query, which means nothing here.
+pub(crate) fn serve(visit: &Visit<'_>, method: &str, path: &str, body: &[u8]) -> Answer {
+    let path = path.split('?').next().unwrap_or_default();
+    match (method, path) {
+        ("GET" | "HEAD", "/") => text(StatusCode::OK, front(visit)),
+        ("GET" | "HEAD", "/session") => json_page(StatusCode::OK, &session(visit)),
+        ("GET" | "HEAD", "/refusals") => json_page(StatusCode::OK, &refusals(visit)),
+        ("POST", "/explain") => explain(visit, body),
+        (_, "/" | "/session" | "/refusals") => not_read_so(path, "GET, HEAD"),
+        (_, "/explain") => not_read_so(path, "POST"),
+        (_, "/ca.pem") => text(StatusCode::NOT_FOUND, "nothing is intercepted here, so there is no authority to trust\n".to_owned()),
+        (_, "/request-access") => {
+            text(StatusCode::NOT_FOUND, "this version takes no requests; show the owner what /refusals says would allow it\n".to_owned())
+        }
+        _ => text(StatusCode::NOT_FOUND, format!("there is no page {path}\n\n{INDEX}")),
+    }
+}
+
+fn not_read_so(path: &str, methods: &str) -> Answer {
+    text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is read with {methods}\n\n{INDEX}")).allowing(methods)
+}
+
+fn front(visit: &Visit<'_>) -> String {
+    let policy = &visit.governing.policy;
+    format!(
+        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{INDEX}",
+        visit.session.id(),
+        policy.name(),
+        policy.access(),
+        visit.governing.generation
+    )
+}
+
+fn session(visit: &Visit<'_>) -> Value {
+    let policy = &visit.governing.policy;
+    let shown = policy.show();
+    json!({
+        "session": visit.session.id().as_ref(),
+        "expires": visit.governing.expires.map(rfc3339),
+        "policy": policy.name(),
+        "generation": visit.governing.generation,
+        "access": shown.access.as_str(),
+        "report": shown.report,
+        "entries": shown.entries.iter().map(|entry| json!({
+            "list": entry.list.as_str(),
+            "entry": entry.rule.entry.as_ref(),
+            "source": entry.rule.source.as_ref(),
+            "line": entry.rule.line,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn refusals(visit: &Visit<'_>) -> Value {
+    visit
+        .session
+        .refusals()
+        .into_iter()
+        .map(|refusal| {
+            json!({
+                "time": rfc3339(refusal.time),
+                "reason": refusal.reason.as_str(),
+                "host": refusal.host.as_ref().map(ToString::to_string),
+                "port": refusal.port,
+                "method": refusal.method,
+                "path": refusal.path,
+                "rule": refusal.rule.as_ref().map(ToString::to_string),
+                "allow_with": refusal.allow_with,
+                "detail": refusal.detail,
+            })
+        })
+        .collect()
+}
+
+/// `{"target": "https://host/path", "method": "GET"}`, or the bare target.
+fn explain(visit: &Visit<'_>, body: &[u8]) -> Answer {
+    let Some((target, method)) = read_question(body) else {
+        return text(
+            StatusCode::BAD_REQUEST,
+            "send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out\n".to_owned(),
+        );
+    };
+    let decided = Question::parse(&target, method.as_deref()).and_then(|question| question.decide(&visit.governing.policy, visit.now));
+    json_page(
+        StatusCode::OK,
+        &match decided {
+            Ok(approval) => json!({
+                "verdict": Verdict::Allow.as_str(),
+                "rule": approval.rule.map(|rule| rule.to_string()),
+                "would_deny": approval.would_deny.map(Reason::as_str),
+            }),
+            Err(denial) => json!({
+                "verdict": Verdict::Deny.as_str(),
+                "reason": denial.reason.as_str(),
+                "rule": denial.rule.as_ref().map(ToString::to_string),
+                "allow_with": denial.allow_with,
+                "detail": denial.detail,
+            }),
+        },
+    )
+}
+
+fn read_question(body: &[u8]) -> Option<(String, Option<String>)> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let target = value.get("target")?.as_str()?.to_owned();
+    let method = match value.get("method") {
+        None | Some(Value::Null) => None,
+        Some(method) => Some(method.as_str()?.to_owned()),
+    };
+    Some((target, method))
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    Answer::page(status, "text/plain; charset=utf-8", body)
+}
+
+fn json_page(status: StatusCode, value: &Value) -> Answer {
+    Answer::page(status, "application/json", format!("{value:#}\n"))
+}
+
+/// Largest body that a page reads, in octets.
+pub(crate) const MAX_BODY: usize = 16 * 1024;
+
+const INDEX: &str = "\
+GET  /session   what this sandbox may do
+GET  /refusals  the latest hundred refusals, each with what would allow it
+POST /explain   whether something would pass: {\"target\": \"https://example.com/\", \"method\": \"GET\"}
+
+The same pages answer at http://tidegate.internal/ through the proxy.
+";

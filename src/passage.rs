@@ -1,0 +1,239 @@
+//! After a door has read what is wanted: decide, resolve, record, dial. Every door takes this one way.
+
+mod headers;
+mod origin;
+mod relay;
+mod ending;
+mod standing;
+mod request;
+mod tunnel;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http::HeaderValue;
+
+pub(crate) use self::{
+    ending::Ending,
+    relay::Traffic,
+    request::{Body, Errand, forward, wants_json},
+    tunnel::tunnel,
+};
+use crate::{
+    audit::{Audit, Record},
+    destination::{Destination, Host},
+    downstream::Patience,
+    limits::{Limited, Slot, Stranger, Strangers},
+    metrics::{Door, Kind, Metrics},
+    policy::{Admitted, Permit, Policy},
+    reason::Reason,
+    respond::{Answer, Context, Refusal},
+    secret::Secret,
+    sessions::{self, Governing, Session, Sessions},
+    upstream::{Dialled, Upstream},
+};
+
+/// Everything a door needs to let something through, shared by all connections.
+pub(crate) struct Gate {
+    pub(crate) sessions: Sessions,
+    pub(crate) strangers: Arc<Strangers>,
+    pub(crate) upstream: Upstream,
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) patience: Patience,
+    /// From the end of a request to the upstream's first byte.
+    pub(crate) first_byte: Duration,
+    pub(crate) clock: fn() -> SystemTime,
+    /// This process in a `Via` field, by which it recognizes its own requests.
+    pub(crate) via: HeaderValue,
+}
+
+/// Whose request it is, and under which policy; both stay the same until it is answered.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) session: Arc<Session>,
+    pub(crate) governing: Arc<Governing>,
+}
+
+impl Subject {
+    fn of(session: Arc<Session>) -> Self {
+        let governing = Arc::clone(&session.governing());
+        Self { session, governing }
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.governing.policy
+    }
+}
+
+/// What was asked for, as far as it is known: what records and refusals say.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) door: Door,
+    pub(crate) kind: Kind,
+    pub(crate) destination: Option<Destination>,
+    pub(crate) method: Option<Box<str>>,
+    pub(crate) path: Option<Box<str>>,
+    /// The client wants the facts of a refusal alone.
+    pub(crate) json_only: bool,
+    /// What its bytes would have been refused for, had report mode not let them through.
+    pub(crate) would_deny: Option<Reason>,
+}
+
+impl Asked {
+    pub(crate) fn new(door: Door, kind: Kind) -> Self {
+        Self { door, kind, destination: None, method: None, path: None, json_only: false, would_deny: None }
+    }
+
+    fn record(&self) -> Record {
+        let mut record = Record::new(self.door, self.kind);
+        if let Some(destination) = &self.destination {
+            record = record.to(destination);
+        }
+        if let Some(method) = &self.method {
+            record = record.requesting(method, self.path.as_deref());
+        }
+        record
+    }
+}
+
+/// One connection of a sandbox: its session's connection slot is taken once and kept while it lasts.
+pub(crate) struct Visitor {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) door: Door,
+    pub(crate) stranger: Stranger,
+    held: Mutex<Option<(Arc<Session>, Slot)>>,
+}
+
+impl Visitor {
+    pub(crate) fn new(gate: Arc<Gate>, door: Door) -> Self {
+        let stranger = gate.strangers.enter();
+        Self { gate, door, stranger, held: Mutex::new(None) }
+    }
+
+    /// Who asks. Each request proves its session anew; what it presents is read only where somebody asks for it.
+    pub(crate) fn identify(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Subject, Refusal> {
+        let session = self.find(presented).map_err(|refusal| Refusal { closes: !self.stranger.fail(), ..refusal })?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.as_ref().is_some_and(|(holder, _)| Arc::ptr_eq(holder, &session)) {
+            *held = None;
+            let slot = self.gate.within(session.limits().connection())?;
+            *held = Some((Arc::clone(&session), slot));
+            self.stranger.introduce();
+        }
+        Ok(Subject::of(session))
+    }
+
+    fn find(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Arc<Session>, Refusal> {
+        let presented = if self.gate.sessions.asks() { presented()? } else { None };
+        self.gate.sessions.identify(presented.as_ref(), (self.gate.clock)()).map_err(refuse_session)
+    }
+}
+
+impl Gate {
+    /// The same one asking again on a stream opened earlier, under the policy of now.
+    pub(crate) fn again(&self, subject: &Subject) -> Result<Subject, Refusal> {
+        subject.session.standing((self.clock)()).map_err(refuse_session)?;
+        Ok(Subject::of(Arc::clone(&subject.session)))
+    }
+
+    /// Counts a limit that was met.
+    pub(crate) fn within<T>(&self, limited: Result<T, Limited>) -> Result<T, Refusal> {
+        limited.inspect_err(|limited| self.metrics.limited(limited.limit)).map_err(Refusal::from)
+    }
+
+    /// Resolves what was permitted, lets the permit admit addresses, and records the decision: whoever holds the result
+    /// may dial, and it is on record.
+    pub(crate) async fn admit(&self, subject: &Subject, asked: &Asked, permit: Permit) -> Result<Admitted, Refusal> {
+        let admitted = self.upstream.resolve(permit).await?;
+        self.record_admission(subject, asked, &admitted)?;
+        Ok(admitted)
+    }
+
+    /// The same for a connection that was dialled earlier, under a policy that may have changed since.
+    fn readmit(&self, subject: &Subject, asked: &Asked, permit: Permit, dialled: &Dialled) -> Result<(), Refusal> {
+        let admitted = permit.admit(&[dialled.address().ip()], &self.upstream.own())?;
+        self.record_admission(subject, asked, &admitted)
+    }
+
+    fn record_admission(&self, subject: &Subject, asked: &Asked, admitted: &Admitted) -> Result<(), Refusal> {
+        let permit = admitted.permit();
+        let mut record = asked.record().by(permit.rule()).would_deny(permit.would_deny().or(asked.would_deny));
+        if let Some(address) = admitted.addresses().first() {
+            record = record.at(address.ip());
+        }
+        if !admitted.dropped().is_empty() {
+            tracing::info!(host = %permit.destination().host, dropped = ?admitted.dropped(), "addresses that may not be dialled");
+        }
+        self.record(Some(subject), asked.kind, None, record)
+    }
+
+    /// Writes a record and counts it. What cannot be recorded is refused.
+    fn record(&self, subject: Option<&Subject>, kind: Kind, reason: Option<Reason>, mut record: Record) -> Result<(), Refusal> {
+        if let Some(subject) = subject {
+            record = record.under(subject.session.id(), subject.governing.generation);
+        }
+        let recorded = self.audit.record(&record).map_err(|_| Refusal::new(Reason::AuditUnavailable, UNRECORDED));
+        // An approval that is not on record does not stand; what is refused instead is counted on its own.
+        if recorded.is_ok() || reason.is_some() {
+            self.metrics.decided(kind, reason);
+        }
+        recorded
+    }
+
+    /// Records a refusal, remembers it for the session's pages, and words the answer.
+    pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
+        let refusal = self.note(subject, asked, refusal, asked.record());
+        let policy = subject.map(|subject| Arc::from(subject.policy().name()));
+        let generation = subject.map(|subject| subject.governing.generation);
+        Answer::refusal(&refusal, &Context { policy, generation, json_only: asked.json_only })
+    }
+
+    /// Records a refusal without an answer, as when a tunnel ends. Gives it back with what was asked filled in.
+    fn note(&self, subject: Option<&Subject>, asked: &Asked, mut refusal: Refusal, record: Record) -> Refusal {
+        let denial = &mut refusal.denial;
+        if let (None, Some(destination)) = (&denial.host, &asked.destination) {
+            denial.host = Some(destination.host.clone());
+            denial.port = Some(destination.port);
+        }
+        let mut record = record.refused(denial.reason).by(denial.rule.as_ref());
+        if let Some(address) = denial.address {
+            record = record.at(address);
+        }
+        // It is refused either way; a record that is lost is counted by the audit itself.
+        let _ = self.record(subject, asked.kind, Some(denial.reason), record);
+        let Some(subject) = subject else { return refusal };
+        let mut remembered = sessions::Refusal::new(denial, (self.clock)());
+        if let Some(method) = &asked.method {
+            remembered = remembered.requesting(method, asked.path.as_deref());
+        }
+        subject.session.remember(remembered);
+        refusal
+    }
+}
+
+/// Whether a destination is this proxy's own pages.
+pub(crate) fn is_pages(destination: &Destination) -> bool {
+    matches!(&destination.host, Host::Name(name) if name.as_str() == PAGES)
+}
+
+fn refuse_session(reason: Reason) -> Refusal {
+    let sentence = if reason == Reason::SessionRequired {
+        "This proxy asks for the sandbox's session token: give it as the proxy password, with any user name."
+    } else if reason == Reason::SessionExpired {
+        "The session has expired; its owner can renew it."
+    } else if reason == Reason::SessionRevoked {
+        "The session was revoked by its owner."
+    } else {
+        "No session has this token; a token that was copied in part, or belongs to another proxy, looks like this."
+    };
+    Refusal::new(reason, sentence)
+}
+
+/// The host name of this proxy's own pages, through any door.
+const PAGES: &str = "tidegate.internal";
+
+const UNRECORDED: &str =
+    "The decision could not be recorded, and what cannot be recorded is refused; the operator finds the cause in Tidegate's log.";

@@ -1,0 +1,69 @@
+//! The end of a tunnel: counted and recorded however it comes about.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Asked, Gate, Subject, relay::Traffic};
+use crate::{limits::Slot, metrics::Open, policy::RuleRef, reason::Reason, respond::Refusal, upstream::Dialled};
+
+/// Holds a tunnel's place while it lasts, and records its end when it is dropped, so that one that is cut off when the
+/// process ends is recorded too.
+pub(crate) struct Ending {
+    gate: Arc<Gate>,
+    subject: Subject,
+    asked: Asked,
+    address: IpAddr,
+    rule: Option<RuleRef>,
+    would_deny: Option<Reason>,
+    traffic: Arc<Traffic>,
+    /// Why it ended before its time.
+    refusal: Option<Refusal>,
+    place: Option<(Slot, Open)>,
+}
+
+impl Ending {
+    pub(crate) fn new(gate: &Arc<Gate>, subject: &Subject, asked: &Asked, dialled: &Dialled, slot: Slot) -> Self {
+        Self {
+            gate: Arc::clone(gate),
+            subject: subject.clone(),
+            asked: asked.clone(),
+            address: dialled.address().ip(),
+            rule: dialled.permit().rule().cloned(),
+            would_deny: dialled.permit().would_deny(),
+            traffic: Arc::new(Traffic::new(&gate.metrics)),
+            refusal: None,
+            place: Some((slot, gate.metrics.tunnel())),
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// What its first bytes would have been refused for, had report mode not let them through.
+    pub(crate) fn shows(&mut self, would_deny: Option<Reason>) {
+        self.would_deny = self.would_deny.or(would_deny);
+    }
+
+    /// Ends it, before its time where a refusal says so.
+    pub(crate) fn end(mut self, refusal: Option<Refusal>) {
+        self.refusal = refusal;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Free before anyone can read that it is.
+        self.place = None;
+        let Self { gate, subject, asked, traffic, .. } = self;
+        let record = asked.record().by(self.rule.as_ref()).would_deny(self.would_deny).at(self.address).ended(
+            traffic.up(),
+            traffic.down(),
+            traffic.duration(),
+        );
+        match self.refusal.take() {
+            // Nobody is left to be told that the end of a tunnel could not be recorded.
+            None => drop(gate.record(Some(subject), asked.kind, None, record)),
+            Some(refusal) => drop(gate.note(Some(subject), asked, refusal, record)),
+        }
+    }
+}

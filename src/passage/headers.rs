@@ -1,0 +1,138 @@
+//! Which header fields cross the gate, in both directions.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::destination::Destination;
+
+/// Makes a request's fields fit to leave: hop-by-hop fields and credentials for this proxy go (RFC 9110, section 7.6.1),
+/// Host becomes the destination that was judged, Via names this proxy.
+pub(crate) fn prepare_request(headers: &mut HeaderMap, destination: &Destination, via: &HeaderValue) {
+    remove_hop_by_hop(headers);
+    headers.remove(header::PROXY_AUTHORIZATION);
+    headers.remove(header::EXPECT);
+    let authority = if destination.port == 80 { destination.host.to_string() } else { destination.to_string() };
+    if let Ok(host) = HeaderValue::try_from(authority) {
+        headers.insert(header::HOST, host);
+    }
+    headers.append(header::VIA, via.clone());
+}
+
+/// Makes a response's fields fit to come in: hop-by-hop fields go, and so does what would make an origin's answer look
+/// like this proxy's or lead the client around it.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, via: &HeaderValue) {
+    remove_hop_by_hop(headers);
+    for name in [&X_DENY_REASON, &PROXY_STATUS, &header::PROXY_AUTHENTICATE, &header::ALT_SVC] {
+        headers.remove(name);
+    }
+    headers.append(header::VIA, via.clone());
+}
+
+/// Trailer fields that would act as header fields if a recipient merged them (RFC 9110, section 6.5.1).
+pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in [
+        &header::HOST,
+        &header::CONTENT_LENGTH,
+        &header::CONTENT_TYPE,
+        &header::CONTENT_ENCODING,
+        &header::CONTENT_RANGE,
+        &header::AUTHORIZATION,
+        &header::PROXY_AUTHORIZATION,
+        &header::COOKIE,
+        &header::SET_COOKIE,
+        &header::LOCATION,
+        &header::EXPECT,
+        &header::RANGE,
+        &header::CACHE_CONTROL,
+        &X_DENY_REASON,
+        &PROXY_STATUS,
+    ] {
+        trailers.remove(name);
+    }
+}
+
+/// Whether this very proxy has handled the request before.
+pub(crate) fn is_loop(headers: &HeaderMap, via: &HeaderValue) -> bool {
+    let via = via.as_bytes();
+    headers.get_all(header::VIA).iter().any(|value| value.as_bytes().split(|&byte| byte == b',').any(|hop| hop.trim_ascii() == via))
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        // A sandbox may not use Connection to strip what the next hop relies on.
+        .filter(|name| !KEPT_AGAINST_CONNECTION.contains(name))
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+const X_DENY_REASON: HeaderName = HeaderName::from_static("x-deny-reason");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+const KEPT_AGAINST_CONNECTION: [HeaderName; 6] =
+    [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::AUTHORIZATION, header::COOKIE, header::VIA];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    const VIA: HeaderValue = HeaderValue::from_static("1.1 tidegate-1");
+
+    #[test]
+    fn threat_62_connection_removes_what_it_names_but_no_security_field() {
+        let mut headers = map(&[
+            ("connection", "x-private, authorization, close"),
+            ("x-private", "1"),
+            ("authorization", "Bearer a"),
+            ("proxy-authorization", "Basic b"),
+            ("proxy-connection", "keep-alive"),
+            ("upgrade", "h2c"),
+            ("te", "trailers"),
+            ("host", "other.test"),
+        ]);
+        prepare_request(&mut headers, &Destination::parse(b"allowed.test:80", None).unwrap(), &VIA);
+        assert_eq!(headers, map(&[("authorization", "Bearer a"), ("host", "allowed.test"), ("via", "1.1 tidegate-1")]));
+    }
+
+    #[test]
+    fn an_origin_cannot_speak_as_the_proxy() {
+        let mut headers =
+            map(&[("x-deny-reason", "host_not_allowed"), ("proxy-status", "tidegate"), ("alt-svc", "h3=\":443\""), ("etag", "1")]);
+        prepare_response(&mut headers, &VIA);
+        assert_eq!(headers, map(&[("etag", "1"), ("via", "1.1 tidegate-1")]));
+    }
+
+    #[test]
+    fn threat_59_trailers_cannot_act_as_headers() {
+        let mut trailers =
+            map(&[("host", "b"), ("content-length", "3"), ("transfer-encoding", "chunked"), ("authorization", "x"), ("x-checksum", "1")]);
+        filter_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("x-checksum", "1")]));
+    }
+
+    #[test]
+    fn a_loop_is_our_own_name_in_via() {
+        assert!(is_loop(&map(&[("via", "1.0 a, 1.1 tidegate-1")]), &VIA));
+        assert!(!is_loop(&map(&[("via", "1.1 tidegate-12, 1.1 a")]), &VIA));
+        assert!(!is_loop(&HeaderMap::new(), &VIA));
+    }
+}

@@ -1,0 +1,85 @@
+//! A tunnel after it was permitted: its first bytes judged, then bytes both ways until it ends or may no longer be.
+
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+use super::{
+    Asked, Gate, Subject, Visitor,
+    ending::Ending,
+    relay::{Direction, End, Traffic, relay},
+    standing::Stream,
+};
+use crate::{
+    downstream::Downstream,
+    limits::Slot,
+    policy::{Cleared, HelloFacts, Protocol, Way},
+    respond::{Refusal, tls_alert},
+    upstream::Dialled,
+};
+
+/// Runs a tunnel to its end and records the end. Nothing goes upstream before the first bytes are judged.
+pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mut downstream: Downstream, dialled: Dialled, slot: Slot) {
+    let gate = &visitor.gate;
+    let mut ending = Ending::new(gate, &subject, &asked, &dialled, slot);
+    match judge(&mut downstream, &dialled).await {
+        Ok(cleared) => {
+            ending.shows(cleared.would_deny());
+            let outcome = carry(gate, &subject, downstream, dialled, cleared, ending.traffic()).await;
+            ending.end(outcome.err());
+        }
+        Err(refusal) => {
+            // Upstream and record first: a sandbox that will not hang up holds nothing but its own connection.
+            drop(dialled);
+            let reason = refusal.reason();
+            ending.end(Some(refusal));
+            // Whoever speaks no TLS would take an alert for noise: the reason stands on the session's pages.
+            if downstream.speaks_tls() {
+                let _ = downstream.send(&tls_alert(reason)).await;
+            }
+            downstream.close().await;
+        }
+    }
+}
+
+/// Bytes both ways until both have ended; the error is why the tunnel ended before its time.
+async fn carry(
+    gate: &Gate,
+    subject: &Subject,
+    downstream: Downstream,
+    dialled: Dialled,
+    cleared: Cleared,
+    traffic: &Traffic,
+) -> Result<(), Refusal> {
+    let destination = dialled.permit().destination().clone();
+    let stream = Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address().ip() };
+    let mut upstream = dialled.open(cleared);
+    let (mut sandbox, early) = downstream.into_parts();
+    let carried = async {
+        if !matches!(timeout(gate.patience.idle, upstream.write_all(&early)).await, Ok(Ok(()))) {
+            return End::Broken;
+        }
+        traffic.add(Direction::Up, early.len() as u64);
+        drop(early);
+        relay(&mut sandbox, &mut upstream, gate.patience.idle, traffic).await
+    };
+    let ended = tokio::select! {
+        end = carried => Ok(end),
+        refusal = stream.withdrawn(gate) => Err(refusal),
+    };
+    if !matches!(ended, Ok(End::Closed | End::Idle)) {
+        let _ = (sandbox.set_zero_linger(), upstream.set_zero_linger());
+    }
+    tracing::debug!(destination = %stream.destination, ?ended, "tunnel ended");
+    ended.map(drop)
+}
+
+async fn judge(downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared, Refusal> {
+    let expectation = dialled.permit().expectation();
+    if expectation.protocol() == Protocol::Any {
+        return Ok(expectation.decide_opaque()?);
+    }
+    let hello = downstream.client_hello().await?;
+    Ok(expectation.decide_hello(&HelloFacts {
+        server_name: hello.server_name.as_ref().map(|name| name.as_str().as_bytes()),
+        encrypted: hello.encrypted,
+    })?)
+}

@@ -1,0 +1,244 @@
+//! A refusal or trouble becomes an answer: the only file that writes a status of our own.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::{
+    downstream::{HeadFailure, HelloFailure},
+    limits::Limited,
+    policy::Denial,
+    reason::Reason,
+    upstream::{Failure, Refused},
+};
+
+/// Why a request goes no further: a denial of the policy, of a limit or of a bound, or trouble on the way.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) denial: Box<Denial>,
+    /// When trying again makes sense, where that is known.
+    pub(crate) retry_after: Option<Duration>,
+    /// The connection may not be used again, though others of its status may be.
+    pub(crate) closes: bool,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Box::new(Denial::new(reason, detail)).into()
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.denial.reason
+    }
+}
+
+impl From<Box<Denial>> for Refusal {
+    fn from(denial: Box<Denial>) -> Self {
+        Self { denial, retry_after: None, closes: false }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let mut refusal = Self::new(failure.reason, failure.detail);
+        refusal.denial.address = failure.address.map(|address| address.ip());
+        refusal
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(denial) => denial.into(),
+            Refused::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Limited> for Refusal {
+    fn from(limited: Limited) -> Self {
+        Self {
+            retry_after: Some(limited.retry_after),
+            ..Self::new(limited.reason(), format!("A limit of this session was met: {limited}."))
+        }
+    }
+}
+
+impl From<HeadFailure> for Refusal {
+    fn from(failure: HeadFailure) -> Self {
+        Self::new(failure.reason(), format!("The request head was refused: {failure}."))
+    }
+}
+
+impl From<HelloFailure> for Refusal {
+    fn from(failure: HelloFailure) -> Self {
+        match failure {
+            HelloFailure::Refused(error) => Self::new(error.reason(), format!("The tunnel was refused at its first bytes: {error}.")),
+            HelloFailure::Late(limit) => {
+                Self::new(Reason::OpaqueTunnel, format!("No ClientHello arrived within {} s.", limit.as_secs_f32()))
+            }
+            HelloFailure::Closed => Self::new(Reason::OpaqueTunnel, "The tunnel was closed before its ClientHello was complete."),
+        }
+    }
+}
+
+/// Under which document and generation something was refused.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    pub(crate) policy: Option<Arc<str>>,
+    pub(crate) generation: Option<u64>,
+    /// The client asked for `application/json`.
+    pub(crate) json_only: bool,
+}
+
+/// A whole answer of our own, in bounded size.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: Vec<(header::HeaderName, String)>,
+    body: String,
+    closes: bool,
+}
+
+impl Answer {
+    /// A page: ours, and no refusal.
+    pub(crate) fn page(status: StatusCode, content_type: &str, body: String) -> Self {
+        let headers = vec![(header::CONTENT_TYPE, content_type.to_owned()), (header::CACHE_CONTROL, "no-store".to_owned())];
+        Self { status, headers, body, closes: false }
+    }
+
+    /// The same, naming the methods that would do.
+    pub(crate) fn allowing(mut self, methods: &str) -> Self {
+        self.headers.push((header::ALLOW, methods.to_owned()));
+        self
+    }
+
+    /// The answer to whoever is refused: why, by which rule, and what would change it.
+    pub(crate) fn refusal(refusal: &Refusal, context: &Context) -> Self {
+        let reason = refusal.reason();
+        let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::FORBIDDEN);
+        let content_type = if context.json_only { "application/json" } else { "text/plain; charset=utf-8" };
+        let body = if context.json_only { facts(refusal, context) } else { format!("{}{}", facts(refusal, context), sentences(refusal)) };
+        let mut answer = Self::page(status, content_type, body);
+        answer.closes = refusal.closes || status != StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        answer.headers.push((X_DENY_REASON, reason.as_str().to_owned()));
+        answer.headers.push((PROXY_STATUS, proxy_status(&refusal.denial)));
+        if let Some(wait) = refusal.retry_after {
+            answer.headers.push((header::RETRY_AFTER, seconds_rounded_up(wait).to_string()));
+        }
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            answer.headers.push((header::PROXY_AUTHENTICATE, "Basic realm=\"tidegate\", charset=\"UTF-8\"".to_owned()));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            answer.headers.push((header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_owned()));
+        }
+        answer
+    }
+
+    /// Whether the client may use the connection again: after 407 it has to, everything else that is refused ends it,
+    /// so that nothing pipelined behind a refusal is executed.
+    pub(crate) fn keeps_connection(&self) -> bool {
+        !self.closes
+    }
+
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let keep = self.keeps_connection();
+        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        *response.status_mut() = self.status;
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, header_value(&value));
+        }
+        if !keep {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The same as HTTP/1.1 octets, for a CONNECT that is answered without hyper.
+    pub(crate) fn to_octets(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status.as_u16(), self.status.canonical_reason().unwrap_or("Refused"));
+        for (name, value) in &self.headers {
+            let value = header_value(value);
+            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+        }
+        if !self.keeps_connection() {
+            head.push_str("connection: close\r\n");
+        }
+        let _ = write!(head, "content-length: {}\r\n\r\n", self.body.len());
+        head.push_str(&self.body);
+        head.into_bytes()
+    }
+}
+
+/// A fatal TLS alert (RFC 8446, section 6) in a record of its own: how a tunnel is refused once it speaks TLS.
+pub(crate) fn tls_alert(reason: Reason) -> [u8; 7] {
+    let description = if reason == Reason::Misdirected { UNRECOGNIZED_NAME } else { ACCESS_DENIED };
+    [21, 3, 3, 0, 2, 2, description]
+}
+
+/// The first line of a refusal's body.
+fn facts(refusal: &Refusal, context: &Context) -> String {
+    let Denial { reason, host, port, address: _, rule, allow_with, detail } = refusal.denial.as_ref();
+    let mut line = json!({
+        "reason": reason.as_str(),
+        "host": host.as_ref().map(ToString::to_string),
+        "port": port,
+        "rule": rule.as_ref().map(ToString::to_string),
+        "policy": context.policy.as_deref(),
+        "generation": context.generation,
+        "allow_with": allow_with,
+        "detail": detail,
+    })
+    .to_string();
+    line.push('\n');
+    line
+}
+
+fn sentences(refusal: &Refusal) -> String {
+    let denial = &refusal.denial;
+    let mut text = format!("Tidegate: {}\n", denial.detail);
+    if let Some(rule) = &denial.rule {
+        let _ = writeln!(text, "Decided by {rule}.");
+    }
+    if let Some(line) = &denial.allow_with {
+        let _ = writeln!(text, "To allow it, the owner of this sandbox adds to its policy:\n{line}");
+    }
+    if let Some(wait) = refusal.retry_after {
+        let _ = writeln!(text, "Try again in {} s.", seconds_rounded_up(wait));
+    }
+    text
+}
+
+/// RFC 9209, section 2.3; `details` is a string of RFC 8941: printable ASCII, quote and backslash escaped.
+fn proxy_status(denial: &Denial) -> String {
+    let mut details = String::new();
+    for character in denial.to_string().chars().take(MAX_DETAILS) {
+        match character {
+            '"' | '\\' => details.extend(['\\', character]),
+            ' '..='~' => details.push(character),
+            _ => details.push('?'),
+        }
+    }
+    format!("tidegate; error={}; details=\"{details}\"", denial.reason.proxy_status())
+}
+
+fn seconds_rounded_up(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// Only our own text comes here; what could not stand in a header is dropped rather than sent.
+fn header_value(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
+}
+
+const X_DENY_REASON: header::HeaderName = header::HeaderName::from_static("x-deny-reason");
+const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");
+/// Most characters of a sentence that go into `Proxy-Status`.
+const MAX_DETAILS: usize = 400;
+/// RFC 8446, section 6.
+const ACCESS_DENIED: u8 = 49;
+/// RFC 6066, section 3.
+const UNRECOGNIZED_NAME: u8 = 112;
