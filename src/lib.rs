@@ -42,3 +42,9 @@ mod respond;
 mod pages;
 mod passage;
 mod doors;
+
+// ── roof: sees all, seen by none
+mod config;
+mod admin;
+mod server;
+pub mod command;

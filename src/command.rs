@@ -1,0 +1,185 @@
+//! The command line: arguments in, results on stdout, everything else on stderr, an exit code out.
+
+mod report;
+mod check;
+mod policy;
+mod serve;
+mod demo;
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::report::{Colour, render};
+use crate::{
+    config::{Environment, Process},
+    policy::{Access, Policy},
+};
+
+/// What a command sees of the world: where it writes, what it may read, what time it is.
+pub struct Console<'c> {
+    out: &'c mut dyn Write,
+    err: &'c mut dyn Write,
+    out_colour: Colour,
+    err_colour: Colour,
+    environment: &'c dyn Environment,
+    clock: fn() -> SystemTime,
+}
+
+/// Runs one command line, the program's name first, in this process.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let (out_colour, err_colour) = (Colour::on(out.is_terminal(), &Process), Colour::on(err.is_terminal(), &Process));
+    let mut console = Console { out: &mut out, err: &mut err, out_colour, err_colour, environment: &Process, clock: now };
+    ExitCode::from(run(arguments, &mut console))
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
+    let ended = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command.run(arguments.log_format, console),
+        Err(usage) => console.show_usage(&usage),
+    };
+    match ended.and_then(|code| console.out.flush().map(|()| code)) {
+        Ok(code) => code,
+        // Whoever read our results has seen enough: no reason to say anything.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => BROKEN_PIPE,
+        Err(error) => {
+            console.say(format_args!("tidegate: cannot write the results: {error}"));
+            FAILED
+        }
+    }
+}
+
+/// The only way out of a sandbox: an egress gate for code agents
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
+struct Arguments {
+    /// How its own log is written
+    #[arg(long, global = true, value_name = "text|json", default_value = "text", hide_possible_values = true)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    /// Say whether something would be let out, and why
+    #[command(subcommand, after_help = check::AFTER_HELP)]
+    Check(check::Check),
+    /// Lint a policy, or show what it comes to
+    #[command(subcommand, after_help = policy::AFTER_HELP)]
+    Policy(policy::Command),
+    Demo(demo::Arguments),
+}
+
+impl Command {
+    /// Runs the command; fails only where its results cannot be written.
+    fn run(self, log_format: LogFormat, console: &mut Console<'_>) -> io::Result<u8> {
+        match self {
+            Self::Serve(arguments) => Ok(serve::run(&arguments, log_format, console)),
+            Self::Check(check::Check::Url(arguments)) => check::run(&arguments, console),
+            Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
+            Self::Policy(policy::Command::Show(arguments)) => policy::show(&arguments, console),
+            Self::Demo(demo::Arguments {}) => demo::run(console),
+        }
+    }
+}
+
+/// Which policy a command judges by.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct ChosenPolicy {
+    /// Judge by this policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Or by none, trusted (default), custom or full
+    #[arg(long, value_name = "LEVEL", value_parser = parse_access)]
+    access: Option<Access>,
+}
+
+impl ChosenPolicy {
+    /// The policy; `None`, once it was said why, where there is none to use.
+    fn load(&self, console: &mut Console<'_>) -> Option<Policy> {
+        let Some(path) = &self.policy else { return Some(Policy::level(self.access.unwrap_or(Access::Trusted))) };
+        let text = console.read(path)?;
+        match Policy::parse(&path.display().to_string(), &text) {
+            Ok((policy, _)) => Some(policy),
+            Err(problems) => {
+                let report = render(&problems, console.err_colour);
+                console.say(format_args!("{}", report.trim_end()));
+                None
+            }
+        }
+    }
+}
+
+impl Console<'_> {
+    /// A line on stderr. That nobody reads it is no reason to end.
+    fn say(&mut self, line: std::fmt::Arguments<'_>) {
+        let _ = writeln!(self.err, "{line}");
+    }
+
+    /// A text file; `None`, once it was said why, where it cannot be read.
+    fn read(&mut self, path: &Path) -> Option<String> {
+        let shown = path.display();
+        match self.environment.file(path).map(String::from_utf8) {
+            Ok(Ok(text)) => return Some(text),
+            Ok(Err(_)) => self.say(format_args!("tidegate: cannot read {shown}: it is not UTF-8")),
+            Err(error) => self.say(format_args!("tidegate: cannot read {shown}: {error}")),
+        }
+        None
+    }
+
+    fn show_usage(&mut self, usage: &clap::Error) -> io::Result<u8> {
+        let (to, colour): (&mut dyn Write, _) =
+            if usage.use_stderr() { (&mut *self.err, self.err_colour) } else { (&mut *self.out, self.out_colour) };
+        match colour {
+            Colour::Plain => write!(to, "{}", usage.render())?,
+            Colour::Terminal => write!(to, "{}", usage.render().ansi())?,
+        }
+        Ok(u8::try_from(usage.exit_code()).unwrap_or(FAILED))
+    }
+}
+
+fn parse_access(word: &str) -> Result<Access, String> {
+    let words = || Access::ALL.iter().map(|access| access.as_str()).collect::<Vec<_>>().join(", ");
+    Access::parse(word).ok_or_else(|| format!("the levels are {}", words()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the roof is where the clock is read, once, to be passed down")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+const AFTER_HELP: &str = "\
+Environment:
+  TIDEGATE_LOG  level or filter of its own log [default: info]
+  NO_COLOR      no colours, terminal or not
+
+Example:
+  tidegate check url --access trusted https://github.com/";
+
+/// Done, and the answer is yes.
+const DONE: u8 = 0;
+/// Done, and the answer is no.
+const REFUSED: u8 = 1;
+/// Not done: wrong arguments, or a file that cannot be used.
+const FAILED: u8 = 2;
+/// What a shell reports of a program that a closed pipe ended: 128 and SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+
+#[cfg(test)]
+mod tests;

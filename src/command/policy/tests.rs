@@ -1,0 +1,77 @@
+use super::super::tests::{Done, tidegate};
+
+#[test]
+fn lint_shows_each_problem_with_a_caret() {
+    let out = "\
+error: \"*.com\" would match every name under the public suffix \"com\"
+ --> broken.toml:1:10
+  |
+1 | allow = [\"*.com\"]
+  |          ^^^^^^^
+  |
+help: write the domain that is meant, such as \"*.example.com\"
+
+error: unknown key \"alow\"
+ --> broken.toml:2:1
+  |
+2 | alow = []
+  | ^^^^
+  |
+help: the keys here are access, include, allow, deny, control_plane, report, addresses, tls, limits
+
+";
+    let expected = Done { code: 1, out: out.into(), err: "2 errors, 0 warnings\n".into() };
+    assert_eq!(tidegate("tidegate policy lint policy.toml broken.toml"), expected);
+}
+
+#[test]
+fn lint_tells_errors_warnings_and_unreadable_files_apart() {
+    for (files, expected) in [
+        ("policy.toml", (0, "0 errors, 0 warnings\n")),
+        ("empty.toml", (0, "0 errors, 1 warning\n")),
+        ("broken.toml", (1, "2 errors, 0 warnings\n")),
+        ("missing.toml", (2, "tidegate: cannot read missing.toml: no such file\n")),
+        ("latin1.toml", (2, "tidegate: cannot read latin1.toml: it is not UTF-8\n")),
+        ("missing.toml broken.toml", (2, "tidegate: cannot read missing.toml: no such file\n2 errors, 0 warnings\n")),
+    ] {
+        let Done { code, err, .. } = tidegate(&format!("tidegate policy lint {files}"));
+        assert_eq!((code, err.as_str()), expected, "{files}");
+    }
+}
+
+#[test]
+fn lint_in_json() {
+    let Done { code, out, err } = tidegate("tidegate policy lint --json broken.toml");
+    let lines: Vec<_> = out.lines().collect();
+    let first = r#"{"source":"broken.toml","line":1,"column":10,"severity":"error","message":"\"*.com\" would match every name under the public suffix \"com\"","help":"write the domain that is meant, such as \"*.example.com\""}"#;
+    assert_eq!((code, lines.len(), lines.first().copied(), err.as_str()), (1, 2, Some(first), ""));
+}
+
+#[test]
+fn show_lists_what_counts_and_where_it_comes_from() {
+    let out = "\
+policy  policy.toml
+access  custom
+report  false
+ech     refuse
+limits  connections 2048, tunnels 1024, a second: connections 500, requests 500
+
+allow
+  *.example.com        policy.toml:1
+  db.example.org:5432  policy.toml:1
+
+deny
+  bad.example.com:*    policy.toml:2
+";
+    assert_eq!(tidegate("tidegate policy show --policy policy.toml"), Done { code: 0, out: out.into(), err: String::new() });
+}
+
+#[test]
+fn show_in_json_holds_every_entry_of_a_level() {
+    let Done { code, out, .. } = tidegate("tidegate policy show --access trusted --json");
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let entries = shown["entries"].as_array().unwrap();
+    assert_eq!((code, &shown["access"], entries.len() > 100), (0, &"trusted".into(), true));
+    let entry = entries.iter().find(|entry| entry["pattern"] == "github.com").unwrap();
+    assert_eq!((&entry["list"], &entry["rule"]["source"], entry["group"].is_string()), (&"allow".into(), &"lists/trusted".into(), true));
+}

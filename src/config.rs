@@ -1,0 +1,148 @@
+//! The settings of `serve`: a TOML document, the files it names and the environment, read once into a [`Config`].
+
+mod durations;
+mod sections;
+mod sessions;
+
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::pki_types::CertificateDer;
+
+use self::sections::Reader;
+use crate::{
+    audit,
+    policy::{Problem, Problems, Source},
+    secret::Secret,
+    sessions::{Entry, SessionSettings},
+};
+
+/// What a configuration may read beside its own text; the process itself, or a test's table.
+pub(crate) trait Environment {
+    /// A variable's value, `None` where it is not set.
+    fn variable(&self, name: &str) -> Option<OsString>;
+
+    /// The whole content of a file.
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+/// The environment and the file system of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process;
+
+impl Environment for Process {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+}
+
+/// Everything that `serve` does, as used: files read, paths joined to the directory of the configuration, defaults
+/// filled in.
+pub(crate) struct Config {
+    pub(crate) listen: Listen,
+    /// Where this program keeps what outlives it; `None` where neither the file nor the environment says.
+    pub(crate) state: Option<PathBuf>,
+    /// How a connection finds its session; one of `sessions` where it is bound.
+    pub(crate) entry: Entry,
+    /// Sessions known at start, the anonymous one among them where the entry is bound to it. Ids and tokens are distinct.
+    pub(crate) sessions: Vec<SessionSettings>,
+    pub(crate) audit: audit::Target,
+    pub(crate) on_audit_failure: audit::OnFailure,
+    pub(crate) resolver: Resolver,
+    /// Roots beside the system's; each was found to be a usable trust anchor.
+    pub(crate) upstream_roots: Vec<CertificateDer<'static>>,
+    pub(crate) timeouts: Timeouts,
+    /// What is used although its author may have meant something else.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads a configuration and what it names. May be called again for a reload: it changes nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place; errors of policy files stand in the policy file.
+    pub(crate) fn load(path: &Path, environment: &dyn Environment) -> Result<Self, Vec<Problem>> {
+        let name = path.display().to_string();
+        let unreadable = |message: String| {
+            let mut problems = Problems::new(Arc::new(Source::new(&name, "")));
+            problems.error(0..0, message, None);
+            problems.into_vec()
+        };
+        let bytes = environment.file(path).map_err(|error| unreadable(format!("cannot read the configuration: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("the configuration is not UTF-8".into()))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Reader::new(Arc::new(Source::new(&name, &text)), directory, environment).read()
+    }
+}
+
+/// The doors, and the ways in for whoever runs this program. At least one is set.
+#[derive(Debug, Default)]
+pub(crate) struct Listen {
+    pub(crate) proxy: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) admin: Option<Admin>,
+}
+
+/// Where the admin interface listens, and what proves a caller's right to it.
+#[derive(Debug)]
+pub(crate) enum Admin {
+    /// A socket in the file system: the kernel tells who calls.
+    Unix(PathBuf),
+    /// Whoever knows the token.
+    Tcp { address: SocketAddr, token: Secret },
+}
+
+/// Who answers for allowed names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolver {
+    System,
+    Server(SocketAddr),
+}
+
+/// Every timer there is; `docs/configuration.md` says what each one bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) head: Duration,
+    pub(crate) client_hello: Duration,
+    pub(crate) tls_handshake: Duration,
+    pub(crate) dns: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) body: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) credential: Duration,
+    pub(crate) drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            head: seconds(10),
+            client_hello: seconds(10),
+            tls_handshake: seconds(10),
+            dns: seconds(5),
+            connect: seconds(10),
+            body: seconds(60),
+            first_byte: seconds(600),
+            idle: seconds(3600),
+            keep_alive: seconds(75),
+            credential: seconds(30),
+            drain: seconds(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,462 @@
+use std::collections::HashMap;
+
+use super::*;
+
+/// A table of variables and files in place of a process.
+#[derive(Default)]
+struct Table {
+    variables: HashMap<&'static str, &'static str>,
+    files: HashMap<PathBuf, Vec<u8>>,
+}
+
+impl Environment for Table {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        self.variables.get(name).map(OsString::from)
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.files.get(path).cloned().ok_or_else(|| io::Error::other("no such file"))
+    }
+}
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn try_load(text: &str) -> Result<Config, Vec<Problem>> {
+    let files = [
+        ("/etc/tidegate/serve.toml", text.as_bytes()),
+        ("/etc/tidegate/policy.toml", b"allow = [\"example.com\"]\n"),
+        ("/etc/tidegate/other.toml", b"allow = [\"example.org\"]\n"),
+        ("/etc/tidegate/broken.toml", b"allow = [\"\"]\n"),
+        ("/etc/tidegate/latin1.toml", b"# \xe4\n"),
+        ("/etc/tidegate/token", b"abcdef0123456789abcdef0123456789\n"),
+        ("/etc/tidegate/same-token", b"0123456789abcdef0123456789abcdef\r\n"),
+        ("/etc/tidegate/short-token", b"hunter2\n"),
+        ("/etc/tidegate/ca.pem", include_bytes!("../../certs/ca.pem")),
+        ("/etc/tidegate/empty.pem", b"nothing here\n"),
+        ("/etc/tidegate/broken.pem", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+        ("/etc/tidegate/junk.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    ];
+    let environment = Table {
+        variables: [("TOKEN", TOKEN), ("SPACED", "0123456789abcdef 0123456789abcdef"), ("HOME", "/home/me")].into(),
+        files: files.into_iter().map(|(path, bytes)| (PathBuf::from(path), bytes.to_vec())).collect(),
+    };
+    Config::load(Path::new("/etc/tidegate/serve.toml"), &environment)
+}
+
+fn load(text: &str) -> Config {
+    try_load(text).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// What is wrong with a text, one problem after the other.
+fn complaints(text: &str) -> String {
+    let problems = try_load(text).map_or_else(|problems| problems, |config| config.warnings);
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    problems.join("\n").replace("/etc/tidegate/", "")
+}
+
+#[test]
+fn everything_there_is() {
+    let config = load(EVERYTHING);
+    assert_eq!((config.listen.proxy, config.listen.metrics), ("0.0.0.0:3128".parse().ok(), "127.0.0.1:0".parse().ok()));
+    assert!(matches!(config.listen.admin, Some(Admin::Unix(path)) if path == Path::new("/run/tidegate/admin.sock")));
+    assert_eq!(config.state.as_deref(), Some(Path::new("/etc/tidegate/state")));
+    assert_eq!(config.entry, Entry::Required);
+    assert_eq!(config.audit, audit::Target::File("/etc/tidegate/audit.jsonl".into()));
+    assert_eq!(config.on_audit_failure, audit::OnFailure::Continue);
+    assert_eq!(config.resolver, Resolver::Server("[2001:db8::53]:53".parse().unwrap()));
+    assert_eq!(config.upstream_roots.len(), 1);
+    let seconds = Duration::from_secs;
+    let timeouts = Timeouts {
+        head: Duration::from_millis(500),
+        client_hello: seconds(1),
+        tls_handshake: seconds(2),
+        dns: seconds(3),
+        connect: seconds(4),
+        body: seconds(5),
+        first_byte: seconds(360),
+        idle: seconds(25_200),
+        keep_alive: seconds(8),
+        credential: seconds(9),
+        drain: seconds(10),
+    };
+    assert_eq!(config.timeouts, timeouts);
+    let [first, second] = config.sessions.as_slice() else { panic!("{} sessions", config.sessions.len()) };
+    assert_eq!((&*first.id, &*second.id), ("s1", "s2"));
+    let token = |session: &SessionSettings| session.token.as_ref().map(|token| token.expose().to_vec());
+    assert_eq!((token(first), token(second)), (Some(TOKEN.into()), Some(b"abcdef0123456789abcdef0123456789".to_vec())));
+    assert_eq!(first.expires, Some(std::time::SystemTime::UNIX_EPOCH + seconds(1_798_761_600)));
+    assert_eq!(second.expires, None);
+    assert!(!Arc::ptr_eq(&first.policy, &second.policy));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn defaults() {
+    let config = load("[listen]\nproxy = \"127.0.0.1:0\"\n[policy]\nfile = \"policy.toml\"\n");
+    assert_eq!(config.entry, Entry::Bound("anonymous".into()));
+    assert_eq!(config.state.as_deref(), Some(Path::new("/home/me/.local/state/tidegate")));
+    assert_eq!((config.audit, config.on_audit_failure), (audit::Target::Stdout, audit::OnFailure::Refuse));
+    assert_eq!((config.resolver, config.timeouts), (Resolver::System, Timeouts::default()));
+    assert!(config.listen.metrics.is_none() && config.listen.admin.is_none());
+    assert!(config.sessions.len() == 1 && config.upstream_roots.is_empty() && config.warnings.is_empty());
+}
+
+#[test]
+fn a_session_without_a_password() {
+    let rest = "[policy]\nfile = \"policy.toml\"\n[[session]]\nid = \"s1\"\n";
+    let config = load(&format!("[listen]\nproxy = \"0.0.0.0:3128\"\nsession = \"s1\"\n{rest}"));
+    assert_eq!(config.entry, Entry::Bound("s1".into()));
+    assert!(config.sessions[0].token.is_none());
+}
+
+#[test]
+fn an_admin_of_the_network() {
+    let rest = "[policy]\nfile = \"policy.toml\"\n";
+    let config = load(&format!("[listen]\nadmin = \"127.0.0.1:9000\"\ntoken_file = \"token\"\n{rest}"));
+    let Some(Admin::Tcp { address, token }) = config.listen.admin else { panic!("no admin") };
+    assert_eq!((address.port(), token.expose()), (9000, &b"abcdef0123456789abcdef0123456789"[..]));
+}
+
+#[test]
+fn what_is_wrong_stands_with_its_place() {
+    for (text, expected) in WRONG {
+        let text = text.replace("LISTEN", "[listen]\nproxy = \"127.0.0.1:3128\"\n").replace("POLICY", "[policy]\nfile = \"policy.toml\"\n");
+        assert_eq!(complaints(&text), expected.trim(), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read() {
+    let nothing = Config::load(Path::new("/nowhere/serve.toml"), &Table::default()).err().unwrap();
+    assert_eq!(nothing[0].to_string(), "/nowhere/serve.toml:1:1: error: cannot read the configuration: no such file");
+}
+
+/// Every key there is, none with its default.
+const EVERYTHING: &str = r#"
+[listen]
+proxy = "0.0.0.0:3128"
+metrics = "127.0.0.1:0"
+admin = "unix:/run/tidegate/admin.sock"
+require_session = true
+[state]
+dir = "state"
+[policy]
+file = "policy.toml"
+[audit]
+file = "audit.jsonl"
+on_failure = "continue"
+[dns]
+resolver = "[2001:db8::53]:53"
+[upstream]
+ca_file = "ca.pem"
+[timeouts]
+head = "500ms"
+client_hello = "1s"
+tls_handshake = "2s"
+dns = "3s"
+connect = "4s"
+body = "5s"
+first_byte = "6m"
+idle = "7h"
+keep_alive = "8s"
+credential = "9s"
+drain = "10s"
+[[session]]
+id = "s1"
+token = { env = "TOKEN" }
+expires = 2027-01-01T00:00:00Z
+[[session]]
+id = "s2"
+token = { file = "token" }
+policy = "other.toml"
+"#;
+
+/// Texts, and what is wrong with them.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "[listen]\nproxy = \n",
+        r"
+serve.toml:2:9: error: not valid TOML: string values must be quoted, expected literal string
+",
+    ),
+    (
+        "POLICY",
+        r#"
+serve.toml:1:1: error: nothing listens: there is no [listen]
+  help: write [listen] and proxy = "127.0.0.1:3128"
+"#,
+    ),
+    (
+        "[listen]\nPOLICY",
+        r#"
+serve.toml:1:1: error: nothing listens: [listen] names no address
+  help: write [listen] and proxy = "127.0.0.1:3128"
+"#,
+    ),
+    (
+        "[listen]\nproxy = \"localhost:3128\"\nPOLICY",
+        r#"
+serve.toml:2:9: error: no address to listen on: "localhost:3128"
+  help: write IP:PORT, such as "127.0.0.1:3128" or "[::1]:3128"; port 0 takes any that is free
+"#,
+    ),
+    (
+        "[listen]\nproxy = 3128\nPOLICY",
+        r#"
+serve.toml:2:9: error: "proxy" must be a string, not an integer
+"#,
+    ),
+    (
+        "[listen]\nproxy = \"0.0.0.0:3128\"\nPOLICY",
+        r#"
+serve.toml:2:9: error: 0.0.0.0:3128 is open to other machines, and nobody is asked who they are
+  help: write require_session = true, or session = "ID" where the network keeps strangers out, or bind 127.0.0.1
+"#,
+    ),
+    (
+        "LISTENgitt = true\nPOLICY",
+        r#"
+serve.toml:3:1: error: unknown key "gitt"
+  help: the keys here are proxy, metrics, admin, token_file, session, require_session
+"#,
+    ),
+    (
+        "LISTENgit = \"127.0.0.1:1\"\nsocks = \"\"\nPOLICY",
+        r#"
+serve.toml:3:1: error: unknown key "git"
+  help: this version does not have the git door
+serve.toml:4:1: error: unknown key "socks"
+  help: this version does not have the SOCKS door
+"#,
+    ),
+    (
+        "LISTENadmin = \"127.0.0.1:9000\"\nPOLICY",
+        r#"
+serve.toml:3:9: error: anyone who reaches 127.0.0.1:9000 could administer this program
+  help: write "unix:PATH" instead, or token_file = "FILE" beside it
+"#,
+    ),
+    (
+        "LISTENadmin = \"unix:\"\ntoken_file = \"token\"\nPOLICY",
+        r#"
+serve.toml:3:9: error: a path is missing after "unix:"
+  help: write "unix:/run/tidegate/admin.sock"
+serve.toml:4:14: error: "token_file" belongs to an "admin" that is IP:PORT
+  help: remove it: on a socket in the file system the kernel tells who calls
+"#,
+    ),
+    (
+        "LISTENadmin = \"127.0.0.1:9000\"\ntoken_file = \"short-token\"\nPOLICY",
+        r"
+serve.toml:4:14: error: a token is 32 or more visible ASCII characters, and this one is not
+  help: make one with: openssl rand -hex 32
+",
+    ),
+    (
+        "LISTENsession = \"s1\"\nrequire_session = true\nPOLICY",
+        r#"
+serve.toml:4:19: error: "session" and "require_session" exclude each other
+  help: write one of them: with "session", nobody is asked who they are
+"#,
+    ),
+    (
+        "LISTENsession = \"s2\"\nPOLICY[[session]]\nid = \"s1\"\n",
+        r#"
+serve.toml:3:11: error: no [[session]] has the id "s2"
+  help: the ids are s1
+serve.toml:6:1: warning: nobody comes in as session s1: no door asks for a token
+  help: write require_session = true in [listen], or session with this id
+"#,
+    ),
+    (
+        "LISTENsession = \"s2\"\nPOLICY",
+        r#"
+serve.toml:3:11: error: no [[session]] has the id "s2"
+  help: add a [[session]] with this id
+"#,
+    ),
+    (
+        "LISTENrequire_session = true\nPOLICY",
+        r"
+serve.toml:1:1: warning: a session is required and there is none: everything is refused
+  help: add a [[session]] with an id and a token
+",
+    ),
+    (
+        "LISTEN[audit]\nfile = \"-\"\n",
+        r#"
+serve.toml:1:1: error: nothing says what is allowed: there is no [policy]
+  help: write [policy] and file = "policy.toml"
+"#,
+    ),
+    (
+        "LISTENsession = \"s1\"\n[[session]]\nid = \"s1\"\n",
+        r#"
+serve.toml:4:1: error: nothing says what session s1 may do: it has no "policy", and there is no [policy]
+  help: write [policy] and file = "policy.toml"
+"#,
+    ),
+    (
+        "LISTEN[policy]\nfile = \"missing.toml\"\n",
+        r"
+serve.toml:4:8: error: cannot read missing.toml: no such file
+",
+    ),
+    (
+        "LISTEN[policy]\nfile = \"latin1.toml\"\n",
+        r"
+serve.toml:4:8: error: latin1.toml is not UTF-8
+",
+    ),
+    (
+        "LISTEN[policy]\nfile = \"broken.toml\"\n",
+        r#"
+serve.toml:4:8: error: broken.toml has errors
+broken.toml:1:10: error: an empty pattern matches nothing
+  help: write a host, such as "example.com"
+"#,
+    ),
+    (
+        "LISTEN[policy]\nfile = \"policy.toml\"\n[audit]\nfile = 7\non_failure = \"panic\"\n",
+        r#"
+serve.toml:6:8: error: "file" must be a string, not an integer
+serve.toml:7:14: error: no way to treat what cannot be recorded: "panic"
+  help: write "refuse": what cannot be recorded does not happen; or "continue": it is counted as lost
+"#,
+    ),
+    (
+        "LISTENPOLICY[dns]\nresolver = \"192.0.2.53\"\n",
+        r#"
+serve.toml:6:12: error: no name server: "192.0.2.53"
+  help: write "system", or IP:PORT such as "192.0.2.53:53"
+"#,
+    ),
+    (
+        "LISTENPOLICY[dns]\nresolver = \"192.0.2.53:0\"\n",
+        r#"
+serve.toml:6:12: error: no name server: "192.0.2.53:0"
+  help: write "system", or IP:PORT such as "192.0.2.53:53"
+"#,
+    ),
+    (
+        "LISTENPOLICY[upstream]\nca_file = \"missing.pem\"\nproxy = \"http://p\"\n",
+        r#"
+serve.toml:6:11: error: cannot read missing.pem: no such file
+serve.toml:7:1: error: unknown key "proxy"
+  help: this version does not have parent proxies
+"#,
+    ),
+    (
+        "LISTENPOLICY[upstream]\nca_file = \"empty.pem\"\n",
+        r"
+serve.toml:6:11: error: no certificate in empty.pem
+  help: it begins with -----BEGIN CERTIFICATE-----
+",
+    ),
+    (
+        "LISTENPOLICY[upstream]\nca_file = \"broken.pem\"\n",
+        r"
+serve.toml:6:11: error: broken.pem is not PEM: base64 decode error: InvalidCharacter(33)
+",
+    ),
+    (
+        "LISTENPOLICY[upstream]\nca_file = \"junk.pem\"\n",
+        r"
+serve.toml:6:11: error: certificate 1 of junk.pem cannot be a root: invalid peer certificate: BadEncoding
+",
+    ),
+    (
+        "LISTENPOLICY[timeouts]\nhead = 10\nidle = \"0s\"\ndrain = \"soon\"\nbody = \"9999h\"\ntail = \"1s\"\n",
+        r#"
+serve.toml:6:8: error: "head" must be a string, not an integer
+serve.toml:7:8: error: a timer of zero ends everything at once: "0s"
+  help: write a whole number and its unit, ms, s, m or h: "500ms", "10s", "1h"
+serve.toml:8:9: error: no duration: "soon"
+  help: write a whole number and its unit, ms, s, m or h: "500ms", "10s", "1h"
+serve.toml:9:8: error: longer than a year: "9999h"
+  help: write a whole number and its unit, ms, s, m or h: "500ms", "10s", "1h"
+serve.toml:10:1: error: unknown key "tail"
+  help: the keys here are head, client_hello, tls_handshake, dns, connect, body, first_byte, idle, keep_alive, credential, drain
+"#,
+    ),
+    (
+        "LISTENPOLICY[[github]]\nhost = \"github.com\"\n",
+        r#"
+serve.toml:5:3: error: unknown key "github"
+  help: this version does not have the git door
+"#,
+    ),
+    (
+        "LISTENPOLICY[session]\nid = \"s1\"\n",
+        r#"
+serve.toml:5:1: error: "session" must be an array, such as ["…"], not a table
+"#,
+    ),
+    (
+        "LISTENPOLICY[[session]]\n",
+        r#"
+serve.toml:5:1: error: a session has an "id"
+  help: write id = "s1"
+"#,
+    ),
+    (
+        "LISTENPOLICY[[session]]\nid = \"a b\"\n",
+        r#"
+serve.toml:6:6: error: no session id: "a b"
+  help: an id is 1 to 64 letters, digits, '-', '_' and '.'
+"#,
+    ),
+    (
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session]]\nid = \"s1\"\n",
+        r#"
+serve.toml:9:6: error: two sessions have the id "s1"
+"#,
+    ),
+    (
+        "LISTENPOLICY[[session]]\nid = \"s1\"\n",
+        r"
+serve.toml:5:1: warning: nobody comes in as session s1: no door asks for a token
+  help: write require_session = true in [listen], or session with this id
+",
+    ),
+    (
+        "LISTENrequire_session = true\nPOLICY[[session]]\nid = \"s1\"\n",
+        r#"
+serve.toml:6:1: error: session s1 has no "token" to prove it by
+  help: write token = { env = "NAME" } or { file = "FILE" }; this version does not mint tokens
+"#,
+    ),
+    (
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\nexpires = 2027-01-01T00:00:00\ncredential = { file = \"x\" }\n[[session.repository]]\nname = \"octo/spoon\"\n",
+        r#"
+serve.toml:8:11: error: "expires" names no moment: 2027-01-01T00:00:00
+  help: write date, time and offset, such as 2026-12-01T00:00:00Z
+serve.toml:9:1: error: unknown key "credential"
+  help: this version does not have the git door
+serve.toml:10:11: error: unknown key "repository"
+  help: this version does not have the git door
+"#,
+    ),
+    (
+        "LISTENrequire_session = true\nPOLICY[[session]]\nid = \"s1\"\ntoken = { env = \"TOKEN\" }\n[[session]]\nid = \"s2\"\ntoken = { file = \"same-token\" }\n",
+        r"
+serve.toml:11:9: error: two sessions have the same token
+  help: a token proves one session: give each its own
+",
+    ),
+    (
+        "LISTENrequire_session = true\nPOLICY[[session]]\nid = \"s1\"\ntoken = { env = \"MISSING\" }\n[[session]]\nid = \"s2\"\ntoken = { file = \"missing\" }\n[[session]]\nid = \"s3\"\ntoken = { env = \"SPACED\" }\n[[session]]\nid = \"s4\"\ntoken = { env = \"TOKEN\", file = \"token\" }\n[[session]]\nid = \"s5\"\ntoken = { command = [] }\n[[session]]\nid = \"s6\"\ntoken = { file = \"short-token\" }\n",
+        r#"
+serve.toml:8:17: error: the environment has no MISSING
+serve.toml:11:18: error: cannot read missing: no such file
+serve.toml:14:17: error: a token is 32 or more visible ASCII characters, and this one is not
+  help: make one with: openssl rand -hex 32
+serve.toml:17:9: error: a token comes from one place
+  help: write { env = "NAME" } or { file = "FILE" }
+serve.toml:20:9: error: a token comes from one place
+  help: write { env = "NAME" } or { file = "FILE" }
+serve.toml:23:18: error: a token is 32 or more visible ASCII characters, and this one is not
+  help: make one with: openssl rand -hex 32
+"#,
+    ),
+];

@@ -1,0 +1,260 @@
+//! The running program: binds every listener first, serves until it is told to drain, and drains.
+
+mod descriptors;
+mod listeners;
+
+use std::{
+    collections::hash_map::RandomState,
+    future::Future,
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::HeaderValue;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+
+pub(crate) use self::listeners::StartError;
+use self::listeners::{OwnerListener, accept, bind_tcp};
+use crate::{
+    admin,
+    audit::Audit,
+    config::{Config, Resolver, Timeouts},
+    doors,
+    downstream::Patience,
+    limits::Strangers,
+    metrics::{Metrics, Reload},
+    passage::Gate,
+    policy::Own,
+    sessions::Sessions,
+    upstream::{NameServers, Upstream, UpstreamSettings, own_addresses},
+};
+
+/// What a running server can be told.
+pub(crate) enum Order {
+    /// Judge by these policies and sessions from now on; nothing else of the configuration changes.
+    Reload(Box<Config>),
+    /// The new configuration cannot be used: keep the old one, and count it.
+    KeepOld,
+    /// Accept nothing new, let what is under way end.
+    Drain,
+    /// End at once.
+    Stop,
+}
+
+pub(crate) struct Server {
+    gate: Arc<Gate>,
+    proxy: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+    owner: Option<OwnerListener>,
+    drain: Duration,
+    /// Sandboxes' connections that may be open at once.
+    most: usize,
+}
+
+impl Server {
+    /// Binds all listeners and opens the records; serves nothing yet.
+    pub(crate) fn bind(config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
+        let proxy = bind_tcp("proxy", config.listen.proxy)?;
+        let metrics = bind_tcp("metrics", config.listen.metrics)?;
+        let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
+        let numbers = Arc::new(Metrics::new().map_err(StartError::new)?);
+        let settings = upstream_settings(config.resolver, &config.timeouts);
+        let most = descriptors::raise().saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
+        let gate = Arc::new(Gate {
+            strangers: Strangers::new(most.min(MAX_STRANGERS)),
+            sessions: Sessions::new(config.entry, config.sessions).map_err(StartError::new)?,
+            upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
+            audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
+            metrics: numbers,
+            patience: patience(&config.timeouts),
+            first_byte: config.timeouts.first_byte,
+            clock,
+            via: pseudonym(),
+        });
+        let server = Self { gate, proxy, metrics, owner, drain: config.timeouts.drain, most };
+        server.learn_own_addresses();
+        server.count_sessions();
+        Ok(server)
+    }
+
+    /// Each listener's name and where it listens.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
+        let tcp = |name, listener: &Option<TcpListener>| Some((name, listener.as_ref()?.local_addr().ok()?.to_string()));
+        let owner = self.owner.as_ref().map(|listener| ("admin", listener.to_string()));
+        [tcp("proxy", &self.proxy), tcp("metrics", &self.metrics), owner].into_iter().flatten().collect()
+    }
+
+    /// Serves until drained or stopped by `orders`; the end of `orders` stops as well.
+    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let (draining, drained) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let _beside = self.serve_owner(&drained);
+        let proxy = self.proxy.take();
+        loop {
+            tokio::select! {
+                stream = accept(proxy.as_ref()) => {
+                    if connections.len() < self.most {
+                        connections.spawn(doors::proxy(Arc::clone(&self.gate), stream, drained.clone()));
+                    } else {
+                        doors::turn_away(&self.gate, &stream);
+                    }
+                }
+                Some(ended) = connections.join_next() => notice_panic(&self.gate.metrics, &ended),
+                order = orders.recv() => match order {
+                    Some(Order::Reload(config)) => self.reload(*config),
+                    Some(Order::KeepOld) => self.gate.metrics.reloaded(Reload::Failed),
+                    Some(Order::Drain) => break,
+                    Some(Order::Stop) | None => return,
+                },
+            }
+        }
+        drop(proxy);
+        draining.send_replace(true);
+        let finish = async {
+            while let Some(ended) = connections.join_next().await {
+                notice_panic(&self.gate.metrics, &ended);
+            }
+        };
+        tokio::select! {
+            _ = timeout(self.drain, finish) => {}
+            () = told_to_stop(&mut orders) => {}
+        }
+    }
+
+    fn serve_owner(&mut self, drained: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut beside = JoinSet::new();
+        if let Some(listener) = self.metrics.take() {
+            let (gate, drained) = (Arc::clone(&self.gate), drained.clone());
+            beside.spawn(async move {
+                let mut open = JoinSet::new();
+                loop {
+                    let stream = accept(Some(&listener)).await;
+                    spawn_bounded(&mut open, admin::metrics(Arc::clone(&gate), stream, drained.clone())).await;
+                }
+            });
+        }
+        if let Some(listener) = self.owner.take() {
+            let gate = Arc::clone(&self.gate);
+            beside.spawn(async move {
+                let mut open = JoinSet::new();
+                loop {
+                    let (io, token) = listener.accept().await;
+                    spawn_bounded(&mut open, admin::owner(Arc::clone(&gate), io, token)).await;
+                }
+            });
+        }
+        beside
+    }
+
+    fn reload(&self, config: Config) {
+        self.learn_own_addresses();
+        if let Err(error) = self.gate.audit.reopen() {
+            tracing::error!(%error, "the old audit file stays open");
+        }
+        match self.gate.sessions.apply(config.sessions) {
+            Ok(generation) => {
+                self.gate.metrics.reloaded(Reload::Applied);
+                self.count_sessions();
+                tracing::info!(generation, "policies and sessions reloaded; listeners, timers and the rest stay as they were at start");
+            }
+            Err(error) => {
+                self.gate.metrics.reloaded(Reload::Failed);
+                tracing::error!(%error, "the old policies and sessions stay");
+            }
+        }
+    }
+
+    fn count_sessions(&self) {
+        self.gate.metrics.generation(*self.gate.sessions.generation().borrow());
+        self.gate.metrics.sessions(self.gate.sessions.list().len());
+    }
+
+    /// Addresses that are never dialled for a sandbox: our listeners, and this host's own unless declared. Where they
+    /// cannot be read, what was known before stays.
+    fn learn_own_addresses(&self) {
+        let mut own = Own::clone(&self.gate.upstream.own());
+        let listeners = [&self.proxy, &self.metrics].into_iter().flatten();
+        own.listeners.extend(listeners.filter_map(|listener| listener.local_addr().ok()));
+        own.listeners.extend(self.owner.as_ref().and_then(OwnerListener::tcp_address));
+        match own_addresses() {
+            Ok(addresses) => own.addresses = addresses,
+            Err(error) => tracing::error!(%error, "the addresses of this host's interfaces cannot be read"),
+        }
+        self.gate.upstream.set_own(own);
+    }
+}
+
+/// A panic ends its connection and nothing else; it is counted.
+fn notice_panic(metrics: &Metrics, ended: &Result<(), JoinError>) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        metrics.panicked();
+    }
+}
+
+/// The second request to end, after the one to drain, is an order to stop.
+async fn told_to_stop(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if matches!(order, Order::Drain | Order::Stop) {
+            return;
+        }
+    }
+}
+
+/// Spawns once fewer than [`MAX_OWNER_CONNECTIONS`] are open.
+async fn spawn_bounded(open: &mut JoinSet<()>, serve: impl Future<Output = ()> + Send + 'static) {
+    while open.try_join_next().is_some() {}
+    if open.len() >= MAX_OWNER_CONNECTIONS {
+        open.join_next().await;
+    }
+    open.spawn(serve);
+}
+
+fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSettings {
+    let name_servers = match resolver {
+        Resolver::System => NameServers::System,
+        Resolver::Server(address) => NameServers::One(address),
+    };
+    UpstreamSettings { name_servers, dns_timeout: timeouts.dns, connect_timeout: timeouts.connect }
+}
+
+fn patience(timeouts: &Timeouts) -> Patience {
+    let &Timeouts { head, body, keep_alive, client_hello, idle, .. } = timeouts;
+    Patience { head, body, keep_alive, client_hello, idle }
+}
+
+/// This process in `Via`, by a number that says nothing about it and that no other proxy has.
+fn pseudonym() -> HeaderValue {
+    let number = RandomState::new().build_hasher().finish();
+    HeaderValue::try_from(format!("1.1 tidegate-{number:016x}")).unwrap_or(HeaderValue::from_static("1.1 tidegate"))
+}
+
+/// A sandbox's side and the upstream's.
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
+/// For listeners, records, queries of names and whoever runs this program.
+const RESERVED_DESCRIPTORS: usize = 128;
+/// Connections that have not shown whose they are.
+const MAX_STRANGERS: usize = 1024;
+const MAX_OWNER_CONNECTIONS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_and_is_counted() {
+        let metrics = Metrics::new().unwrap();
+        let mut connections = JoinSet::new();
+        connections.spawn(async { panic!("one connection") });
+        connections.spawn(async {});
+        while let Some(ended) = connections.join_next().await {
+            notice_panic(&metrics, &ended);
+        }
+        assert!(metrics.render().contains("tidegate_panics_total 1\n"));
+    }
+}
