@@ -1,0 +1,24 @@
+//! The parts of a test: the real program, a name server that can lie, an origin that records every byte, the real nginx,
+//! and clients that say exactly what a test wants said.
+
+pub(crate) mod client;
+pub(crate) mod dns;
+pub(crate) mod hello;
+pub(crate) mod nginx;
+pub(crate) mod origin;
+pub(crate) mod pki;
+pub(crate) mod program;
+pub(crate) mod tidegate;
+pub(crate) mod tls;
+pub(crate) mod wait;
+
+pub(crate) use self::{
+    client::{Client, Reply},
+    dns::{Answer, Dns},
+    hello::Hello,
+    nginx::Nginx,
+    origin::Origin,
+    pki::Pki,
+    tidegate::{Setup, Tidegate},
+    wait::{PATIENCE, eventually},
+};

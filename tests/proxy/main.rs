@@ -1,0 +1,28 @@
+//! The proxy door from outside: the real program, spoken to in bytes and by real clients.
+//!
+//! - `destinations`: how hosts and ports may be spelled, and which are reached
+//! - `addresses`: what an allowed name may resolve to
+//! - `consistency`: CONNECT target, server name and Host have to agree
+//! - `framing`: requests and responses whose end is in doubt, and what is passed on of the rest
+//! - `replies`: what a refusal looks like
+//! - `sessions`: who is asked who they are, and what a sandbox may learn about itself
+//! - `records`: the audit file and the metrics
+//! - `running`: start, reload, limits, report mode and the end
+//! - `regressions`: what once went wrong
+//! - `clients`: curl, wget, pip, npm, cargo and git
+//! - `agreement`: `tidegate check` and the wire say the same
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
+
+mod addresses;
+mod agreement;
+mod clients;
+mod consistency;
+mod destinations;
+mod framing;
+mod harness;
+mod records;
+mod regressions;
+mod replies;
+mod running;
+mod sessions;

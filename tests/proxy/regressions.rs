@@ -1,0 +1,191 @@
+//! What once went wrong, so that it does not again.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::harness::{
+    Client, Dns, Origin, Setup, Tidegate,
+    client::{ask, ask_for, get},
+    eventually,
+};
+
+/// A policy that allows `a.test` on the origin's port.
+fn allowing(origin: &Origin) -> String {
+    format!("allow = [\"{}\"]\n[addresses]\nallow = [\"127.0.0.0/8\"]\n", a_test(origin))
+}
+
+fn a_test(origin: &Origin) -> String {
+    format!("a.test:{}", origin.port())
+}
+
+/// Answers with a body that does not end.
+fn endless() -> Origin {
+    Origin::scripted(|conversation| {
+        if conversation.request().is_some() {
+            conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+            while conversation.stream().write_all(&[b'x'; 16 * 1024]).is_ok() {}
+        }
+    })
+}
+
+/// Takes connections and reads nothing from them.
+fn deaf() -> Origin {
+    Origin::scripted(|_| {
+        loop {
+            thread::park();
+        }
+    })
+}
+
+#[test]
+fn an_exchange_that_the_new_policy_refuses_ends() {
+    let origin = endless();
+    let dns = Dns::loopback();
+    let gate = Tidegate::start(allowing(&origin), dns.address());
+    let mut client = Client::connect(gate.proxy());
+    client.send(get(&a_test(&origin))).exactly(1000);
+    gate.reload("");
+    let record = gate.wait_for_record(|record| record["reason"] == "host_not_allowed");
+    assert_eq!((&record["kind"], &record["verdict"], &record["host"]), (&"http".into(), &"deny".into(), &"a.test".into()), "{record:#}");
+    assert!(client.rest().len() < 64 * 1024 * 1024, "what was under way may still arrive");
+}
+
+#[test]
+fn a_request_that_waits_for_its_answer_is_told_that_the_policy_changed() {
+    let origin = Origin::silent();
+    let dns = Dns::loopback();
+    let gate = Tidegate::start(allowing(&origin), dns.address());
+    let mut client = Client::connect(gate.proxy());
+    client.send(get(&a_test(&origin)));
+    origin.wait_for(|bytes| bytes.ends_with(b"\r\n\r\n"));
+    gate.reload("");
+    assert_eq!(client.reply().verdict(), (403, "host_not_allowed"));
+    assert_eq!(gate.records().len(), 2, "one when it was allowed, one when it was refused: {}", gate.audit_text());
+}
+
+#[test]
+fn a_tunnel_ends_with_the_entry_that_allowed_it() {
+    let origin = Origin::echoing();
+    let dns = Dns::loopback();
+    #[expect(clippy::disallowed_methods, reason = "the program's clock is the machine's")]
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(3);
+    let entry = format!("{{ host = \"{}\", until = {} }}", a_test(&origin), utc(soon.as_secs()));
+    let policy = format!("allow = [{entry}]\n[addresses]\nallow = [\"127.0.0.0/8\"]\n");
+    let gate = Tidegate::start(policy, dns.address());
+    let mut client = Client::tunnel(gate.proxy(), &a_test(&origin)).expect("a tunnel");
+    client.send("x").exactly(1);
+    client.rest();
+    gate.wait_for_record(|record| record["reason"] == "host_not_allowed" && record["bytes_up"] == 1);
+}
+
+/// As a policy spells a moment.
+fn utc(seconds_since_1970: u64) -> String {
+    let output = Command::new("date").args(["-u", "-d", &format!("@{seconds_since_1970}"), "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_tunnel_that_is_cut_off_at_the_end_is_recorded() {
+    let origin = Origin::echoing();
+    let dns = Dns::loopback();
+    for signals in [1, 2] {
+        let mut gate = Setup::new(allowing(&origin)).dns(dns.address()).timeout("drain = \"300ms\"").start();
+        let mut client = Client::tunnel(gate.proxy(), &a_test(&origin)).expect("a tunnel");
+        client.send("four").exactly(4);
+        for _ in 0..signals {
+            gate.signal("TERM");
+            eventually("it is heard", || TcpStream::connect(gate.proxy()).is_err());
+        }
+        assert!(gate.wait_for_exit().success());
+        let ends = gate.records().into_iter().filter(|record| record["bytes_up"] == 4).count();
+        assert_eq!(ends, 1, "{}", gate.audit_text());
+    }
+}
+
+#[test]
+fn a_download_that_nobody_reads_ends() {
+    let origin = endless();
+    let dns = Dns::loopback();
+    let gate = Setup::new(allowing(&origin)).dns(dns.address()).timeout("idle = \"300ms\"").start();
+    let mut client = Client::connect(gate.proxy());
+    client.send(get(&a_test(&origin)));
+    origin.wait_for(|bytes| bytes.ends_with(b"\r\n\r\n"));
+    eventually("its place is free again", || gate.metric("tidegate_connections{door=\"proxy\"}") == 0);
+}
+
+#[test]
+fn an_upload_that_nobody_takes_is_answered() {
+    let origin = deaf();
+    let dns = Dns::loopback();
+    let gate = Setup::new(allowing(&origin)).dns(dns.address()).timeout("idle = \"300ms\"").start();
+    let mut client = Client::connect(gate.proxy());
+    let authority = a_test(&origin);
+    client.send(format!("PUT http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 1000000000\r\n\r\n"));
+    let mut sending = client.stream().try_clone().unwrap();
+    let sender = thread::spawn(move || while sending.write_all(&[0; 16 * 1024]).is_ok() {});
+    assert_eq!(client.reply().verdict(), (504, "upstream_timeout"));
+    drop(client);
+    sender.join().unwrap();
+}
+
+#[test]
+fn threat_133_records_that_nobody_reads_hold_nothing_up() {
+    let dns = Dns::start();
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("records");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let audit = format!("file = {pipe:?}");
+    assert!(Setup::new("").dns(dns.address()).audit(&audit).try_start().is_err(), "nobody reads it yet");
+    let mut reader = reading(&pipe);
+    let mut gate = Setup::new("").dns(dns.address()).audit(&audit).start();
+    let long = format!("GET http://a.test/{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "a".repeat(2000));
+    for _ in 0..100 {
+        assert_eq!(ask(gate.proxy(), &long).status, 403);
+    }
+    assert!(gate.metric("tidegate_audit_records_total{result=\"refused\"}") > 0, "the pipe is full, and the rest goes on");
+    let written = || gate.metric("tidegate_audit_records_total{result=\"written\"}");
+    let before = written();
+    assert!(reader.read(&mut vec![0; 32 * 1024]).unwrap() > 0);
+    assert_eq!(ask(gate.proxy(), &long).status, 403);
+    assert!(written() > before, "who reads again is written to again");
+    gate.signal("TERM");
+    assert!(gate.wait_for_exit().success());
+}
+
+/// The reading end of a pipe that has no writer yet.
+fn reading(pipe: &Path) -> File {
+    const O_NONBLOCK: i32 = 0o4000;
+    OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(pipe).unwrap()
+}
+
+#[test]
+fn an_approval_that_is_not_on_record_is_not_counted() {
+    let origin = Origin::saying("from the origin");
+    let dns = Dns::loopback();
+    let gate = Setup::new(allowing(&origin)).dns(dns.address()).audit("file = \"/dev/full\"").start();
+    assert_eq!(ask_for(gate.proxy(), &a_test(&origin)).verdict(), (503, "audit_unavailable"));
+    assert_eq!(gate.metric("tidegate_decisions_total{kind=\"http\",reason=\"\",verdict=\"allow\"}"), 0);
+    assert_eq!(gate.metric("tidegate_decisions_total{kind=\"http\",reason=\"audit_unavailable\",verdict=\"error\"}"), 1);
+    origin.assert_untouched("nothing is on record");
+}
+
+#[test]
+fn credentials_that_nobody_asked_for_are_not_looked_at() {
+    let origin = Origin::saying("from the origin");
+    let dns = Dns::loopback();
+    let gate = Tidegate::start(allowing(&origin), dns.address());
+    let authority = a_test(&origin);
+    for value in ["Basic Og==", "Digest username=\"x\"", "nonsense"] {
+        let request = format!("GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: {value}\r\n\r\n");
+        assert_eq!(ask(gate.proxy(), request).status, 200, "{value}");
+    }
+    assert!(!origin.received().to_ascii_lowercase().windows(19).any(|window| window == b"proxy-authorization"));
+}
