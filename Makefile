@@ -1,0 +1,63 @@
+# `make test` is the whole check. It needs git, make, a C compiler and a stable Rust toolchain with clippy and rustfmt; the rest it
+# installs from Debian's archive, and says what.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# What the tests run beside ourselves, as command:package. libFuzzer is C++.
+TOOLS := c++:g++ curl:curl git:git nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip wget:wget
+
+.PHONY: help fmt lint test online fuzz doc deny setup
+
+help:
+	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
+	echo 'make fmt      formats the code'
+	echo 'make lint     format and clippy, warnings are errors'
+	echo 'make online   tests that need the internet'
+	echo 'make fuzz     two minutes of each fuzz target'
+	echo 'make doc      the documentation of the code, private items included'
+	echo 'make deny     licences, sources, bans and duplicates, by cargo-deny'
+	echo 'make setup    the Debian packages that the tests need'
+
+fmt:
+	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
+
+lint:
+	cargo fmt --all -- --check
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+
+test: setup lint
+	cargo test --locked
+	fuzz/run 5
+
+online:
+	cargo test --locked --test online
+
+fuzz:
+	fuzz/run 120
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+deny:
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check bans licenses sources
+
+setup:
+	@missing=()
+	for tool in $(TOOLS); do command -v "$${tool%%:*}" >/dev/null || missing+=("$${tool#*:}"); done
+	if (( $${#missing[@]} == 0 )); then exit 0; fi
+	if ! command -v apt-get >/dev/null; then
+		echo "the tests need these Debian packages, or what they are called here: $${missing[*]}" >&2
+		exit 1
+	fi
+	echo "installing from Debian's archive, since the tests need them: $${missing[*]}"
+	sudo=()
+	if (( EUID != 0 )); then sudo=(sudo); fi
+	"$${sudo[@]}" apt-get update --quiet
+	"$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends "$${missing[@]}"
