@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code out.
 
 mod report;
+mod push;
 mod check;
 mod policy;
 mod serve;
@@ -90,7 +91,7 @@ impl Command {
     fn run(self, log_format: LogFormat, console: &mut Console<'_>) -> io::Result<u8> {
         match self {
             Self::Serve(arguments) => Ok(serve::run(&arguments, log_format, console)),
-            Self::Check(check::Check::Url(arguments)) => check::run(&arguments, console),
+            Self::Check(check) => check.run(console),
             Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
             Self::Policy(policy::Command::Show(arguments)) => policy::show(&arguments, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),

@@ -25,6 +25,7 @@ pub mod secret;
 
 // ── 1 · reading: bytes in, facts out
 pub mod wire;
+pub mod github;
 
 // ── 2 · judgment: facts in, decision out
 pub mod policy;

@@ -17,6 +17,7 @@ mod addresses;
 mod requests;
 
 mod permit;
+mod refs;
 
 mod document;
 pub mod lists;
@@ -36,6 +37,7 @@ pub use self::{
     permit::{Admitted, Permit},
     problem::{Problem, Severity, Source},
     question::{Approval, Question},
+    refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights, decide_push},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
 };
 use self::{

@@ -10,7 +10,7 @@ pub mod target;
 pub mod http1;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
-fn excerpt(input: &[u8]) -> Box<str> {
+pub(crate) fn excerpt(input: &[u8]) -> Box<str> {
     let shown = &input[..input.len().min(MAX_EXCERPT)];
     let ellipsis = if shown.len() < input.len() { "…" } else { "" };
     format!("{}{ellipsis}", shown.escape_ascii()).into()

@@ -31,6 +31,8 @@ const CRATES: &[(&str, Home)] = &[
     ("ipnet", Home::From(Floor::Words)),
     ("zeroize", Home::From(Floor::Words)),
     ("base64", Home::From(Floor::Reading)),
+    ("gix_packetline", Home::Rooms(&["github"])),
+    ("gix_validate", Home::Rooms(&["github"])),
     ("http", Home::From(Floor::Reading)),
     ("globset", Home::From(Floor::Judgment)),
     ("psl", Home::From(Floor::Judgment)),

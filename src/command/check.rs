@@ -4,7 +4,7 @@ use std::{io, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED};
+use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, push};
 use crate::{
     destination::Destination,
     policy::{Approval, Denial, Policy, Question},
@@ -14,6 +14,16 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Check {
     Url(Arguments),
+    Push(push::Arguments),
+}
+
+impl Check {
+    pub(super) fn run(&self, console: &mut Console<'_>) -> io::Result<u8> {
+        match self {
+            Self::Url(arguments) => run(arguments, console),
+            Self::Push(arguments) => push::run(arguments, console),
+        }
+    }
 }
 
 /// Say whether a sandbox may reach each TARGET, and by which rule
@@ -32,7 +42,7 @@ pub(super) struct Arguments {
     targets: Vec<String>,
 }
 
-pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Result<u8> {
+fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Result<u8> {
     let Some(policy) = arguments.chosen.load(console) else { return Ok(FAILED) };
     let now = (console.clock)();
     let (mut code, mut names) = (DONE, false);

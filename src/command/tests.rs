@@ -33,6 +33,9 @@ pub(super) fn tidegate(line: &str) -> Done {
         ("policy.toml", b"allow = [\"*.example.com\", \"db.example.org:5432\"]\ndeny = [\"bad.example.com\"]\n"),
         ("broken.toml", b"allow = [\"*.com\"]\nalow = []\n"),
         ("empty.toml", b""),
+        ("session.toml", include_bytes!("push/session.toml")),
+        ("broken-session.toml", b"[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/spoon\"\npush = [\"main\"]\npuhs = []\n"),
+        ("two-sessions.toml", b"[[session]]\nid = \"s1\"\n[[session]]\nid = \"s2\"\n"),
         ("latin1.toml", b"# \xe4\n"),
     ];
     let world = World { files: files.iter().copied().collect() };
@@ -62,7 +65,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 8, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 9, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -93,6 +96,9 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate run",
         "tidegate check",
         "tidegate check url",
+        "tidegate check push octo/spoon main",
+        "tidegate check push --session session.toml octo/spoon",
+        "tidegate check push --session session.toml --create --delete octo/spoon main",
         "tidegate check url --policy policy.toml --access none a.test",
         "tidegate check url --access some a.test",
         "tidegate check url --method G@T a.test",

@@ -116,6 +116,13 @@ impl<'t> Table<'t> {
         None
     }
 
+    /// Takes out keys that mean something to others.
+    pub(crate) fn leave(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.take(key);
+        }
+    }
+
     /// Refuses what was not asked for. `later` names keys that the contract knows and this version does not, with why.
     pub(crate) fn finish(self, later: &[(&str, &str)], problems: &mut Problems) {
         for (key, _) in &self.rest {

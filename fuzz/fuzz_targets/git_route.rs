@@ -1,0 +1,21 @@
+//! What is a route is spelled as git spells it, but for the case of names and the suffix.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate::github::{
+    RepositoryName,
+    route::{Kind, Route, parse},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((method, target)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once(' ')) else { return };
+    let Ok(Route { repository, kind }) = parse(method, target) else { return };
+    assert_eq!(RepositoryName::parse(repository.as_str()), Ok(repository.clone()));
+    let (wanted, rest) = match kind {
+        Kind::Advertisement(service) => ("GET", format!("info/refs?service={service}")),
+        Kind::Rpc(service) => ("POST", service.to_string()),
+    };
+    assert_eq!(method, wanted);
+    let start = target.strip_suffix(&rest).expect("the end of a route").to_ascii_lowercase();
+    assert!([format!("/git/{repository}/"), format!("/git/{repository}.git/")].contains(&start), "{target}");
+});

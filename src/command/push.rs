@@ -1,0 +1,274 @@
+//! `tidegate check push`: what a push of one ref would be answered.
+
+use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
+
+use serde_json::{Value, json};
+use toml::Spanned;
+
+use super::{Console, DONE, FAILED, REFUSED, report::render};
+use crate::{
+    github::{RepositoryName, push::RefName},
+    policy::{ChangeKind, Problem, Problems, PushDenial, RefChange, RefRules, Rights, Source, Table, decide_push},
+    reason::{Reason, Verdict},
+};
+
+/// Say whether a session may push REF, and by which entry of its grant
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// A file with one [[session]]
+    #[arg(long, value_name = "FILE")]
+    session: PathBuf,
+    #[command(flatten)]
+    change: Change,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[arg(value_name = "OWNER/NAME", help = "The repository")]
+    repository: String,
+    #[arg(value_name = "REF", help = "refs/heads/BRANCH, refs/tags/TAG, or BRANCH")]
+    name: String,
+}
+
+/// What is to happen to the ref; an update where nothing is said.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(multiple = false)]
+struct Change {
+    /// The ref is new
+    #[arg(long)]
+    create: bool,
+    /// The update leaves commits behind
+    #[arg(long)]
+    force: bool,
+    /// The ref is deleted
+    #[arg(long)]
+    delete: bool,
+}
+
+impl Change {
+    fn kind(self) -> ChangeKind {
+        let Self { create, force, delete } = self;
+        let kinds = [(create, ChangeKind::Create), (force, ChangeKind::Force), (delete, ChangeKind::Delete)];
+        kinds.into_iter().find(|(written, _)| *written).map_or(ChangeKind::Update, |(_, kind)| kind)
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Result<u8> {
+    let Some(text) = console.read(&arguments.session) else { return Ok(FAILED) };
+    let file = arguments.session.display().to_string();
+    let grants = match Grants::parse(&file, &text) {
+        Ok(grants) => grants,
+        Err(problems) => {
+            let report = render(&problems, console.err_colour);
+            console.say(format_args!("{}", report.trim_end()));
+            return Ok(FAILED);
+        }
+    };
+    let answer = grants.judge(arguments, (console.clock)());
+    if arguments.json {
+        writeln!(console.out, "{}", to_json(arguments, &file, &answer))?;
+    } else {
+        write!(console.out, "{}", to_text(arguments, &file, &answer))?;
+    }
+    Ok(if answer.reason.is_none() { DONE } else { REFUSED })
+}
+
+/// What a session's table says about pushing.
+struct Grants {
+    expires: Option<SystemTime>,
+    repositories: Vec<(RepositoryName, Access)>,
+}
+
+enum Access {
+    Read,
+    Write(RefRules),
+}
+
+/// What the push of one ref comes to.
+struct Answer {
+    reason: Option<Reason>,
+    /// The entry that allows it.
+    rule: Option<String>,
+    allow_with: Vec<String>,
+    sentences: Vec<String>,
+}
+
+impl Answer {
+    fn refused(reason: Reason, sentence: String) -> Self {
+        Self { reason: Some(reason), rule: None, allow_with: Vec::new(), sentences: vec![sentence] }
+    }
+}
+
+impl From<PushDenial> for Answer {
+    fn from(denial: PushDenial) -> Self {
+        let PushDenial { reason, repository: _, refs: _, may_push: _, allow_with, advice } = denial;
+        Self { reason: Some(reason), rule: None, allow_with, sentences: advice }
+    }
+}
+
+impl Grants {
+    fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let source = Arc::new(Source::new(file, text));
+        let mut problems = Problems::new(source.clone());
+        let grants = Table::parse(&source.text, &mut problems).and_then(|whole| read_file(whole, &mut problems));
+        let failed = problems.has_errors();
+        grants.filter(|_| !failed).ok_or_else(|| problems.into_vec())
+    }
+
+    fn judge(&self, arguments: &Arguments, now: SystemTime) -> Answer {
+        let repository = match RepositoryName::parse(&arguments.repository) {
+            Ok(repository) => repository,
+            Err(error) => return Answer::refused(Reason::BadRequest, format!("The repository cannot be asked about: {error}.")),
+        };
+        let name = match RefName::parse(full_name(&arguments.name).as_bytes()) {
+            Ok(name) => name,
+            Err(error) => return Answer::refused(Reason::BadRequest, format!("The ref cannot be asked about: {error}.")),
+        };
+        if self.expires.is_some_and(|end| end <= now) {
+            return Answer::refused(Reason::SessionExpired, "The session has expired.".into());
+        }
+        let changes = [RefChange { name, kind: arguments.change.kind() }];
+        let [change] = &changes;
+        let rules = match self.repositories.iter().find(|(granted, _)| *granted == repository) {
+            Some((_, Access::Write(rules))) => rules,
+            Some((_, Access::Read)) => return PushDenial::read_only(&repository, &changes).into(),
+            None => return PushDenial::not_granted(&repository, &changes).into(),
+        };
+        match decide_push(rules, &repository, &changes) {
+            Ok(permit) => {
+                let verify = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
+                let rule = rules.judge(change).ok().map(str::to_owned);
+                Answer { reason: None, rule, allow_with: Vec::new(), sentences: verify.into_iter().collect() }
+            }
+            Err(denial) => (*denial).into(),
+        }
+    }
+}
+
+fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {
+    let mut sessions = whole.array("session", problems);
+    whole.finish(&[], problems);
+    if sessions.len() > 1 {
+        problems.error(0..0, "more than one session", Some("leave one [[session]] in this file".into()));
+    }
+    let Some(session) = sessions.pop() else {
+        problems.error(0..0, "no session", Some("write [[session]] with its [[session.repository]]".into()));
+        return None;
+    };
+    let mut table = Table::of(session, "an element of \"session\"", problems)?;
+    let expires = table.moment("expires", problems);
+    let mut repositories: Vec<(RepositoryName, Access)> = Vec::new();
+    for value in table.array("repository", problems) {
+        let span = value.span();
+        let Some((name, access)) =
+            Table::of(value, "an element of \"repository\"", problems).and_then(|table| read_repository(table, problems))
+        else {
+            continue;
+        };
+        if repositories.iter().any(|(known, _)| *known == name) {
+            problems.error(span, format!("two grants for {name}"), Some("write one".into()));
+        }
+        repositories.push((name, access));
+    }
+    table.leave(&["id", "token", "policy", "credential"]);
+    table.finish(&[], problems);
+    Some(Grants { expires, repositories })
+}
+
+fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<(RepositoryName, Access)> {
+    let span = table.span.clone();
+    let name = table.string("name", problems);
+    let access = table.string("access", problems);
+    let (push, tags) = (table.strings("push", problems), table.strings("tags", problems));
+    let default = Rights::default();
+    let mut right = |key, default| table.boolean(key, problems).map_or(default, Spanned::into_inner);
+    let rights = Rights {
+        create: right("create", default.create),
+        update: right("update", default.update),
+        force: right("force", default.force),
+        delete: right("delete", default.delete),
+    };
+    table.leave(&["bases", "grants", "upstream_path", "content"]);
+    table.finish(&[], problems);
+    let Some(name) = name else {
+        problems.error(span, "a repository has a \"name\"", Some("write name = \"OWNER/NAME\"".into()));
+        return None;
+    };
+    let name = RepositoryName::parse(name.get_ref()).map_err(|error| problems.error(name.span(), error.to_string(), None)).ok()?;
+    for (entries, of_tags) in [(&push, false), (&tags, true)] {
+        for entry in entries {
+            let one = std::slice::from_ref(entry.get_ref());
+            let checked = if of_tags { RefRules::parse(&[], one, rights) } else { RefRules::parse(one, &[], rights) };
+            if let Err(error) = checked {
+                problems.error(entry.span(), error.to_string(), None);
+            }
+        }
+    }
+    let plain = |entries: Vec<Spanned<String>>| entries.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
+    let access = match access.as_ref().map(|access| (access.get_ref().as_str(), access.span())) {
+        Some(("write", _)) => Access::Write(RefRules::parse(&plain(push), &plain(tags), rights).ok()?),
+        Some(("read", _)) => Access::Read,
+        Some((_, span)) => {
+            problems.error(span, "\"access\" is \"read\" or \"write\"", None);
+            return None;
+        }
+        None => {
+            problems.error(span, "a repository has an \"access\"", Some("write access = \"read\" or access = \"write\"".into()));
+            return None;
+        }
+    };
+    Some((name, access))
+}
+
+/// A branch may be named without what stands before it in full.
+fn full_name(name: &str) -> String {
+    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
+}
+
+fn to_text(arguments: &Arguments, file: &str, answer: &Answer) -> String {
+    let Answer { reason, rule, allow_with, sentences } = answer;
+    let what = format!("{}  {}  {}", shown(&arguments.repository), shown(&full_name(&arguments.name)), arguments.change.kind().as_str());
+    let verdict = reason.map_or(Verdict::Allow, Reason::verdict).as_str();
+    let by = rule.as_ref().map(|rule| format!("  by {rule} ({file})"));
+    let mut lines = vec![format!("{verdict:7}{what}{}", reason.map(|reason| format!("  {reason}")).or(by).unwrap_or_default())];
+    lines.extend(sentences.iter().map(|sentence| format!("{INDENT}{sentence}")));
+    if !allow_with.is_empty() {
+        lines.push(format!("{INDENT}This would allow it:"));
+    }
+    lines.extend(allow_with.iter().map(|line| format!("{INDENT}  {line}")));
+    lines.join("\n") + "\n"
+}
+
+fn to_json(arguments: &Arguments, file: &str, answer: &Answer) -> Value {
+    let Answer { reason, rule, allow_with, sentences } = answer;
+    json!({
+        "repository": arguments.repository,
+        "ref": full_name(&arguments.name),
+        "change": arguments.change.kind().as_str(),
+        "verdict": reason.map_or(Verdict::Allow, Reason::verdict).as_str(),
+        "reason": reason.map(Reason::as_str),
+        "rule": rule,
+        "source": file,
+        "allow_with": (!allow_with.is_empty()).then(|| allow_with.join("\n")),
+        "detail": (!sentences.is_empty()).then(|| sentences.join(" ")),
+    })
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 it is allowed, 1 it is denied, 2 the file cannot be used
+
+Example:
+  tidegate check push --session session.toml octo/spoon agent/fix-1";
+
+/// What stands under a verdict.
+const INDENT: &str = "       ";
+
+/// Most of an argument that is shown, in characters.
+const MAX_SHOWN: usize = 100;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! What a request means to git and GitHub.
+//!
+//! Pure readers, like those of `wire`: what two readers could read differently is refused, and what goes upstream is written anew
+//! from what was understood.
+
+mod headers;
+mod pkt_line;
+
+pub mod push;
+pub mod report;
+pub mod route;
+
+use std::fmt;
+
+pub use self::headers::{ContentEncoding, HeaderError, ProtocolVersion, check_content_type};
+use crate::{reason::Reason, wire::excerpt};
+
+/// A repository as it is looked up and asked for upstream: `owner/name` in lower case, without `.git`.
+///
+/// GitHub knows no two repositories whose names differ in case only. A wiki is a repository of its own, `name.wiki`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryName {
+    text: Box<str>,
+    /// Where the slash stands.
+    slash: usize,
+}
+
+impl RepositoryName {
+    /// Reads `OWNER/NAME` or `OWNER/NAME.git`, in any case.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        match text.split_once('/') {
+            Some((owner, name)) => Self::from_parts(owner, name),
+            None => Err(NameError::Form(excerpt(text.as_bytes()))),
+        }
+    }
+
+    /// The same from two segments of a path.
+    ///
+    /// An owner is 1 to [`MAX_OWNER`] of `A-Z a-z 0-9 - _`, a name 1 to [`MAX_NAME`] of these and `.`, but neither `.` nor `..`.
+    pub fn from_parts(owner: &str, name: &str) -> Result<Self, NameError> {
+        let in_owner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if owner.is_empty() || owner.len() > MAX_OWNER || !owner.bytes().all(in_owner) {
+            return Err(NameError::Owner(excerpt(owner.as_bytes())));
+        }
+        let bare = without_git(name).unwrap_or(name);
+        let in_name = |byte: u8| in_owner(byte) || byte == b'.';
+        // Servers differ on how many ".git" they take off.
+        let ambiguous = without_git(bare).is_some();
+        if bare.is_empty() || bare.len() > MAX_NAME || !bare.bytes().all(in_name) || ambiguous || matches!(bare, "." | "..") {
+            return Err(NameError::Name(excerpt(name.as_bytes())));
+        }
+        Ok(Self { text: format!("{owner}/{bare}").to_ascii_lowercase().into(), slash: owner.len() })
+    }
+
+    /// `owner/name`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn owner(&self) -> &str {
+        &self.text[..self.slash]
+    }
+
+    pub fn name(&self) -> &str {
+        &self.text[self.slash + 1..]
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn without_git(name: &str) -> Option<&str> {
+    let (bare, suffix) = name.split_at_checked(name.len().checked_sub(GIT.len())?)?;
+    suffix.eq_ignore_ascii_case(GIT).then_some(bare)
+}
+
+/// What names no repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameError {
+    /// Not two parts with a slash between them.
+    Form(Box<str>),
+    Owner(Box<str>),
+    Name(Box<str>),
+}
+
+impl NameError {
+    pub fn reason(&self) -> Reason {
+        Reason::RepositoryNotGranted
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(text) => write!(f, "a repository is written OWNER/NAME: \"{text}\""),
+            Self::Owner(owner) => {
+                write!(f, "the owner of a repository is 1 to {MAX_OWNER} letters, digits, \"-\" and \"_\": \"{owner}\"")
+            }
+            Self::Name(name) => {
+                write!(
+                    f,
+                    "the name of a repository is 1 to {MAX_NAME} letters, digits, \"-\", \"_\" and \".\", and \".git\" once: \"{name}\""
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// What git does at a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Fetching.
+    UploadPack,
+    /// Pushing.
+    ReceivePack,
+}
+
+impl Service {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UploadPack => "git-upload-pack",
+            Self::ReceivePack => "git-receive-pack",
+        }
+    }
+
+    /// The service of this name, spelled exactly.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::UploadPack, Self::ReceivePack].into_iter().find(|service| service.as_str() == name)
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Most characters of an owner on GitHub.
+pub const MAX_OWNER: usize = 39;
+
+/// Most characters of a repository's name on GitHub.
+pub const MAX_NAME: usize = 100;
+
+const GIT: &str = ".git";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_repository_has_one_name() {
+        for text in ["octo/spoon", "Octo/SPOON", "octo/spoon.git", "octo/Spoon.GIT"] {
+            let name = RepositoryName::parse(text).unwrap();
+            assert_eq!((name.as_str(), name.owner(), name.name()), ("octo/spoon", "octo", "spoon"), "{text}");
+        }
+        for text in ["o/.github", "o_x/r", "-o/-r", "o/r.wiki", "o/...", "o/git", "o/.gitx"] {
+            assert_eq!(RepositoryName::parse(text).unwrap().as_str(), text);
+        }
+        assert_eq!(RepositoryName::parse("o/r.wiki.git").unwrap().as_str(), "o/r.wiki");
+    }
+
+    #[test]
+    fn what_names_no_repository() {
+        let (owner, name) = (|text: &str| NameError::Owner(text.into()), |text: &str| NameError::Name(text.into()));
+        for (text, error) in [
+            ("", NameError::Form("".into())),
+            ("octo", NameError::Form("octo".into())),
+            ("/r", owner("")),
+            ("o.o/r", owner("o.o")),
+            ("o%6f/r", owner("o%6f")),
+            ("o/", name("")),
+            ("o/r/x", name("r/x")),
+            ("o/.", name(".")),
+            ("o/..", name("..")),
+            ("o/.git", name(".git")),
+            ("o/..git", name("..git")),
+            ("o/r.git.git", name("r.git.git")),
+            ("o/r.GIT.git", name("r.GIT.git")),
+            ("o/r;x", name("r;x")),
+            ("o/r%2e", name("r%2e")),
+            ("o/r\\x", name("r\\\\x")),
+            ("o/r\0", name("r\\x00")),
+            ("o/\u{e9}", name("\\xc3\\xa9")),
+        ] {
+            assert_eq!(RepositoryName::parse(text), Err(error), "{text:?}");
+        }
+        assert!(RepositoryName::from_parts(&"o".repeat(MAX_OWNER), &"r".repeat(MAX_NAME)).is_ok());
+        assert!(RepositoryName::from_parts(&"o".repeat(MAX_OWNER + 1), "r").is_err());
+        assert!(RepositoryName::from_parts("o", &"r".repeat(MAX_NAME + 1)).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! What git is answered in its own words: a push that is refused, and whatever else is.
+
+use super::{
+    Service,
+    pkt_line::{self, Band},
+    push::{Capabilities, RefName},
+};
+
+/// The answer to a push that changes nothing: `ng REF REASON` for each command, and lines of advice that git prints after `remote: `.
+/// Its content type is that of any answer to a push, its status 200.
+///
+/// `None` where the sender reads no report.
+pub fn refusal<'a>(
+    capabilities: &Capabilities,
+    refs: impl IntoIterator<Item = (&'a RefName, &'a str)>,
+    advice: &[String],
+) -> Option<Vec<u8>> {
+    let mut report = Vec::new();
+    // The objects were not even looked at. An error here would make git speak of damaged objects.
+    pkt_line::write(b"unpack ok\n", &mut report);
+    for (name, reason) in refs {
+        pkt_line::write(format!("ng {name} {}\n", one_line(reason)).as_bytes(), &mut report);
+    }
+    framed(capabilities, report, advice)
+}
+
+/// The answer to a push that cannot be taken as a whole, be it too large: git prints `remote unpack failed: ERROR`.
+///
+/// `None` where the sender reads no report.
+pub fn unpack_error(capabilities: &Capabilities, error: &str, advice: &[String]) -> Option<Vec<u8>> {
+    let mut report = Vec::new();
+    pkt_line::write(format!("unpack {}\n", one_line(error)).as_bytes(), &mut report);
+    framed(capabilities, report, advice)
+}
+
+/// The answer to a request for refs that git prints as `fatal: remote error: TEXT`.
+pub fn advertisement_error(service: Service, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    pkt_line::write(format!("# service={service}\n").as_bytes(), &mut out);
+    out.extend_from_slice(pkt_line::FLUSH);
+    out.append(&mut fetch_error(text));
+    out
+}
+
+/// The same for a request to `git-upload-pack`.
+pub fn fetch_error(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    pkt_line::write(format!("ERR {}", one_line(text)).as_bytes(), &mut out);
+    out
+}
+
+fn framed(capabilities: &Capabilities, mut report: Vec<u8>, advice: &[String]) -> Option<Vec<u8>> {
+    if !capabilities.has_report() {
+        return None;
+    }
+    report.extend_from_slice(pkt_line::FLUSH);
+    if !capabilities.has_bands() {
+        return Some(report);
+    }
+    let mut out = Vec::new();
+    for line in advice {
+        pkt_line::write_band(Band::Progress, format!("{}\n", one_line(line)).as_bytes(), &mut out);
+    }
+    pkt_line::write_band(Band::Data, &report, &mut out);
+    out.extend_from_slice(pkt_line::FLUSH);
+    Some(out)
+}
+
+/// Text that cannot be taken for more than one line, nor move a terminal's cursor.
+fn one_line(text: &str) -> String {
+    let shown = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter });
+    let mut line = String::new();
+    for letter in shown {
+        if line.len() + letter.len_utf8() > MAX_TEXT {
+            line.push('…');
+            break;
+        }
+        line.push(letter);
+    }
+    line
+}
+
+/// Most octets of one line of text.
+const MAX_TEXT: usize = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Which of git's own requests (its `http-protocol`) a request is, or that it is none.
+
+use std::fmt;
+
+use super::{NameError, RepositoryName, Service};
+use crate::{reason::Reason, wire::excerpt};
+
+/// One of git's requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    pub repository: RepositoryName,
+    pub kind: Kind,
+}
+
+/// What a request asks of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `GET …/info/refs?service=…`: what refs there are.
+    Advertisement(Service),
+    /// `POST …/git-upload-pack` or `…/git-receive-pack`.
+    Rpc(Service),
+}
+
+/// Reads a request below `/git/`, given its method and its target in origin-form.
+///
+/// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The
+/// query is `service` once, with a name that is known, and only where refs are asked for.
+pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let path = plain(path)?;
+    let below = path.strip_prefix(PREFIX).ok_or_else(|| RouteError::Elsewhere(excerpt(path.as_bytes())))?;
+    let mut segments = below.splitn(3, '/');
+    let (owner, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    let repository = RepositoryName::from_parts(owner, name)?;
+    let rest = segments.next().unwrap_or_default();
+    let kind = match (rest, Service::parse(rest)) {
+        (INFO_REFS, _) => Kind::Advertisement(parse_query(query)?),
+        (_, Some(_)) if query.is_some() => return Err(RouteError::Query(excerpt(query.unwrap_or_default().as_bytes()))),
+        (_, Some(service)) => Kind::Rpc(service),
+        (_, None) => return Err(not_git(rest)),
+    };
+    let wanted = match kind {
+        Kind::Advertisement(_) => "GET",
+        Kind::Rpc(_) => "POST",
+    };
+    if method == wanted { Ok(Route { repository, kind }) } else { Err(RouteError::Method(excerpt(method.as_bytes()), wanted)) }
+}
+
+/// A path without anything that a server might decode, normalise or cut off.
+fn plain(path: &str) -> Result<&str, RouteError> {
+    let spelled = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let dots = |segment: &str| matches!(segment, "." | "..");
+    let doubled = path.contains("//");
+    if path.len() > MAX_PATH || doubled || !path.bytes().all(spelled) || path.split('/').any(dots) {
+        return Err(RouteError::Path(excerpt(path.as_bytes())));
+    }
+    Ok(path)
+}
+
+fn parse_query(query: Option<&str>) -> Result<Service, RouteError> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Err(RouteError::Dumb(INFO_REFS.into())) };
+    let value = query.strip_prefix("service=").filter(|value| !value.contains(['&', ';', '=', '?', '%', '+']));
+    let value = value.ok_or_else(|| RouteError::Query(excerpt(query.as_bytes())))?;
+    Service::parse(value).ok_or_else(|| RouteError::Service(excerpt(value.as_bytes())))
+}
+
+fn not_git(rest: &str) -> RouteError {
+    let dumb = rest == "HEAD" || rest.starts_with("objects/");
+    let shown = excerpt(rest.as_bytes());
+    if dumb { RouteError::Dumb(shown) } else { RouteError::Unknown(shown) }
+}
+
+/// What is none of git's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteError {
+    /// Not below `/git/`.
+    Elsewhere(Box<str>),
+    /// A path longer than [`MAX_PATH`], or one with an escape, an empty or dot segment, or a foreign character.
+    Path(Box<str>),
+    Name(NameError),
+    /// A query that is not `service=…` once.
+    Query(Box<str>),
+    Service(Box<str>),
+    /// A request of the protocol without a service, which reads a repository's files.
+    Dumb(Box<str>),
+    /// Something else below a repository.
+    Unknown(Box<str>),
+    /// The method that came, and the one that belongs to the route.
+    Method(Box<str>, &'static str),
+}
+
+impl RouteError {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Path(_) | Self::Query(_) => Reason::BadRequest,
+            Self::Name(error) => error.reason(),
+            Self::Elsewhere(_) | Self::Service(_) | Self::Dumb(_) | Self::Unknown(_) => Reason::PathNotAllowed,
+            Self::Method(..) => Reason::MethodNotAllowed,
+        }
+    }
+}
+
+impl From<NameError> for RouteError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elsewhere(path) => write!(f, "repositories are served below {PREFIX}OWNER/NAME, not at \"{path}\""),
+            Self::Path(path) => write!(f, "write the path of a repository plainly, without escapes, empty or dot segments: \"{path}\""),
+            Self::Name(error) => error.fmt(f),
+            Self::Query(query) => write!(f, "the query is service=NAME once and nothing else where refs are asked for: \"{query}\""),
+            Self::Service(name) => write!(f, "the services are git-upload-pack and git-receive-pack: \"{name}\""),
+            Self::Dumb(what) => write!(f, "dumb HTTP is not served, use a git of version 1.6.6 or later: \"{what}\""),
+            Self::Unknown(what) => write!(f, "none of git's requests: \"{what}\""),
+            Self::Method(method, wanted) => write!(f, "this is asked for with {wanted}: \"{method}\""),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+/// Longest path in octets.
+pub const MAX_PATH: usize = 256;
+
+/// Where repositories are served.
+const PREFIX: &str = "/git/";
+
+const INFO_REFS: &str = "info/refs";
+
+#[cfg(test)]
+mod tests;
