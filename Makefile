@@ -29,7 +29,7 @@ lint:
 	cargo fmt --all -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+	cargo clippy --locked --target-dir target --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 
 test: setup lint
 	cargo test --locked

@@ -1,39 +1,48 @@
 //! Listeners that no sandbox reaches: metrics and probes, and the owner's interface.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod sessions;
+
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use http::{Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
     time::timeout,
 };
 
-use crate::{audit::rfc3339, passage::Gate, respond::Answer, secret::Secret, sessions::is_same_token, wire::authorization};
+use crate::{metrics::Door, passage::Gate, reason::Reason, respond::Answer, secret::Secret, sessions::is_same_token, wire::authorization};
 
 /// Serves `/metrics`, `/livez` and `/readyz`, read-only. Ready means: accepting, and not draining.
 pub(crate) async fn metrics(gate: Arc<Gate>, io: impl AsyncRead + AsyncWrite + Unpin, draining: watch::Receiver<bool>) {
-    serve(io, |request| match (request.method().as_str(), request.uri().path()) {
-        ("GET" | "HEAD", "/metrics") => Answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", gate.metrics.render()),
-        ("GET" | "HEAD", "/livez") => plain(StatusCode::OK, "alive\n"),
-        ("GET" | "HEAD", "/readyz") if *draining.borrow() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        ("GET" | "HEAD", "/readyz") => plain(StatusCode::OK, "ready\n"),
-        (_, "/metrics" | "/livez" | "/readyz") => plain(StatusCode::METHOD_NOT_ALLOWED, "read-only\n"),
-        _ => plain(StatusCode::NOT_FOUND, "/metrics, /livez and /readyz are here\n"),
+    serve(io, |request| {
+        ready(match (request.method().as_str(), request.uri().path()) {
+            ("GET" | "HEAD", "/metrics") => Answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", gate.metrics.render()),
+            ("GET" | "HEAD", "/livez") => plain(StatusCode::OK, "alive\n"),
+            ("GET" | "HEAD", "/readyz") if *draining.borrow() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            ("GET" | "HEAD", "/readyz") => plain(StatusCode::OK, "ready\n"),
+            (_, "/metrics" | "/livez" | "/readyz") => plain(StatusCode::METHOD_NOT_ALLOWED, "read-only\n"),
+            _ => plain(StatusCode::NOT_FOUND, "/metrics, /livez and /readyz are here\n"),
+        })
     })
     .await;
 }
 
 /// Serves the owner, who proves it by `token` as a bearer where there is one, and by the socket's credentials elsewhere.
 pub(crate) async fn owner(gate: Arc<Gate>, io: impl AsyncRead + AsyncWrite + Unpin, token: Option<Arc<Secret>>) {
-    serve(io, |request| match (request.method().as_str(), request.uri().path()) {
-        _ if !proves(request, token.as_deref()) => plain(StatusCode::FORBIDDEN, "send the admin token: Authorization: Bearer …\n"),
-        ("GET" | "HEAD", "/sessions") => Answer::page(StatusCode::OK, "application/json", format!("{:#}\n", sessions(&gate))),
-        (_, "/sessions") => plain(StatusCode::METHOD_NOT_ALLOWED, "read-only\n"),
-        _ => plain(StatusCode::NOT_FOUND, "/sessions is here\n"),
+    let _counted = gate.metrics.connection(Door::Admin);
+    serve(io, |request| {
+        let proven = proves(&request, token.as_deref());
+        let gate = Arc::clone(&gate);
+        async move {
+            if proven {
+                return sessions::answer(&gate, request).await;
+            }
+            drop(gate.record_owner(None, request.method().as_str(), None, Some(Reason::SessionRequired)));
+            plain(StatusCode::FORBIDDEN, "send the admin token: Authorization: Bearer …\n")
+        }
     })
     .await;
 }
@@ -45,27 +54,10 @@ fn proves(request: &Request<Incoming>, token: Option<&Secret>) -> bool {
     authorization::parse(value.as_bytes()).is_ok_and(|presented| is_same_token(&presented.token, token))
 }
 
-fn sessions(gate: &Gate) -> serde_json::Value {
-    gate.sessions
-        .list()
-        .into_iter()
-        .map(|session| {
-            let governing = session.governing();
-            json!({
-                "id": session.id().as_ref(),
-                "expires": governing.expires.map(rfc3339),
-                "policy": governing.policy.name(),
-                "access": governing.policy.access().as_str(),
-                "generation": governing.generation,
-            })
-        })
-        .collect()
-}
-
-async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, answer: impl Fn(&Request<Incoming>) -> Answer) {
+async fn serve<F: Future<Output = Answer>>(io: impl AsyncRead + AsyncWrite + Unpin, answer: impl Fn(Request<Incoming>) -> F) {
     let service = service_fn(|request| {
-        let response = answer(&request).into_response();
-        async { Ok::<_, Infallible>(response) }
+        let answer = answer(request);
+        async { Ok::<_, Infallible>(answer.await.into_response()) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

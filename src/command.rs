@@ -4,6 +4,7 @@ mod report;
 mod push;
 mod check;
 mod policy;
+mod session;
 mod serve;
 mod demo;
 
@@ -83,6 +84,9 @@ enum Command {
     /// Lint a policy, or show what it comes to
     #[command(subcommand, after_help = policy::AFTER_HELP)]
     Policy(policy::Command),
+    /// Manage the sessions of a running proxy
+    #[command(subcommand, after_help = session::AFTER_HELP)]
+    Session(session::Command),
     Demo(demo::Arguments),
 }
 
@@ -94,6 +98,7 @@ impl Command {
             Self::Check(check) => check.run(console),
             Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
             Self::Policy(policy::Command::Show(arguments)) => policy::show(&arguments, console),
+            Self::Session(command) => session::run(&command, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
         }
     }

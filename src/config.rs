@@ -2,6 +2,7 @@
 
 mod durations;
 mod sections;
+mod repositories;
 mod sessions;
 
 use std::{
@@ -15,10 +16,12 @@ use std::{
 
 use rustls::pki_types::CertificateDer;
 
+pub(crate) use self::durations::parse as parse_duration;
+pub(crate) use self::repositories::read_grant;
 use self::sections::Reader;
 use crate::{
     audit,
-    policy::{Problem, Problems, Source},
+    policy::{Policy, Problem, Problems, Source},
     secret::Secret,
     sessions::{Entry, SessionSettings},
 };
@@ -56,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) entry: Entry,
     /// Sessions known at start, the anonymous one among them where the entry is bound to it. Ids and tokens are distinct.
     pub(crate) sessions: Vec<SessionSettings>,
+    /// The policy of sessions that name none.
+    pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) audit: audit::Target,
     pub(crate) on_audit_failure: audit::OnFailure,
     pub(crate) resolver: Resolver,
@@ -72,6 +77,15 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its place; errors of policy files stand in the policy file.
     pub(crate) fn load(path: &Path, environment: &dyn Environment) -> Result<Self, Vec<Problem>> {
+        Self::reader(path, environment)?.read()
+    }
+
+    /// The admin listener of a configuration, of which nothing else is read but the rest of `[listen]`.
+    pub(crate) fn admin(path: &Path, environment: &dyn Environment) -> Result<Option<Admin>, Vec<Problem>> {
+        Self::reader(path, environment)?.read_admin()
+    }
+
+    fn reader<'e>(path: &Path, environment: &'e dyn Environment) -> Result<Reader<'e>, Vec<Problem>> {
         let name = path.display().to_string();
         let unreadable = |message: String| {
             let mut problems = Problems::new(Arc::new(Source::new(&name, "")));
@@ -81,7 +95,7 @@ impl Config {
         let bytes = environment.file(path).map_err(|error| unreadable(format!("cannot read the configuration: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("the configuration is not UTF-8".into()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        Reader::new(Arc::new(Source::new(&name, &text)), directory, environment).read()
+        Ok(Reader::new(Arc::new(Source::new(&name, &text)), directory, environment))
     }
 }
 

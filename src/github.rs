@@ -12,13 +12,16 @@ pub mod route;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::headers::{ContentEncoding, HeaderError, ProtocolVersion, check_content_type};
 use crate::{reason::Reason, wire::excerpt};
 
 /// A repository as it is looked up and asked for upstream: `owner/name` in lower case, without `.git`.
 ///
 /// GitHub knows no two repositories whose names differ in case only. A wiki is a repository of its own, `name.wiki`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RepositoryName {
     text: Box<str>,
     /// Where the slash stands.
@@ -63,6 +66,20 @@ impl RepositoryName {
 
     pub fn name(&self) -> &str {
         &self.text[self.slash + 1..]
+    }
+}
+
+impl TryFrom<String> for RepositoryName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RepositoryName> for String {
+    fn from(name: RepositoryName) -> Self {
+        name.text.into()
     }
 }
 

@@ -26,6 +26,7 @@ pub mod secret;
 // ── 1 · reading: bytes in, facts out
 pub mod wire;
 pub mod github;
+pub mod token;
 
 // ── 2 · judgment: facts in, decision out
 pub mod policy;

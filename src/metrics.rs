@@ -31,7 +31,7 @@ macro_rules! words {
 
 words! {
     /// A way in.
-    Door { Proxy = "proxy", }
+    Door { Proxy = "proxy", Admin = "admin", }
 }
 
 words! {

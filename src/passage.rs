@@ -183,6 +183,24 @@ impl Gate {
         recorded
     }
 
+    /// Records what the owner asked for over the admin interface, and what it was refused for.
+    pub(crate) fn record_owner(
+        &self,
+        session: Option<&Session>,
+        method: &str,
+        path: Option<&str>,
+        reason: Option<Reason>,
+    ) -> Result<(), Refusal> {
+        let mut record = Record::new(Door::Admin, Kind::Admin).requesting(method, path);
+        if let Some(session) = session {
+            record = record.under(session.id(), session.governing().generation);
+        }
+        if let Some(reason) = reason {
+            record = record.refused(reason);
+        }
+        self.record(None, Kind::Admin, reason, record)
+    }
+
     /// Records a refusal, remembers it for the session's pages, and words the answer.
     pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
         let refusal = self.note(subject, asked, refusal, asked.record());
@@ -226,6 +244,8 @@ fn refuse_session(reason: Reason) -> Refusal {
         "The session has expired; its owner can renew it."
     } else if reason == Reason::SessionRevoked {
         "The session was revoked by its owner."
+    } else if reason == Reason::PolicyUnavailable {
+        "The policy of this session cannot be used; the operator finds the cause in Tidegate's log."
     } else {
         "No session has this token; a token that was copied in part, or belongs to another proxy, looks like this."
     };

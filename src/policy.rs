@@ -20,6 +20,7 @@ mod permit;
 mod refs;
 
 mod document;
+pub mod grant;
 pub mod lists;
 
 mod compile;

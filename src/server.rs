@@ -31,7 +31,7 @@ use crate::{
     metrics::{Metrics, Reload},
     passage::Gate,
     policy::Own,
-    sessions::Sessions,
+    sessions::{Entry, Sessions, Settings, Store, StoreError},
     upstream::{NameServers, Upstream, UpstreamSettings, own_addresses},
 };
 
@@ -62,13 +62,16 @@ impl Server {
     pub(crate) fn bind(config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
         let proxy = bind_tcp("proxy", config.listen.proxy)?;
         let metrics = bind_tcp("metrics", config.listen.metrics)?;
-        let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
         let numbers = Arc::new(Metrics::new().map_err(StartError::new)?);
         let settings = upstream_settings(config.resolver, &config.timeouts);
         let most = descriptors::raise().saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
+        let now = clock();
+        let store = open_store(&config, now).map_err(StartError::new)?;
+        let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
+        let sessions = Settings { sessions: config.sessions, policy: config.policy };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
-            sessions: Sessions::new(config.entry, config.sessions).map_err(StartError::new)?,
+            sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,
@@ -157,7 +160,7 @@ impl Server {
         if let Err(error) = self.gate.audit.reopen() {
             tracing::error!(%error, "the old audit file stays open");
         }
-        match self.gate.sessions.apply(config.sessions) {
+        match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy }) {
             Ok(generation) => {
                 self.gate.metrics.reloaded(Reload::Applied);
                 self.count_sessions();
@@ -213,6 +216,15 @@ async fn spawn_bounded(open: &mut JoinSet<()>, serve: impl Future<Output = ()> +
         open.join_next().await;
     }
     open.spawn(serve);
+}
+
+/// The place for records of sessions and for keys: where sessions prove themselves or their owner may change them, and
+/// where there is one already, so that what was revoked stays revoked.
+fn open_store(config: &Config, now: SystemTime) -> Result<Option<Store>, StoreError> {
+    let Some(state) = &config.state else { return Ok(None) };
+    let signs = config.entry == Entry::Required && config.sessions.iter().any(|session| session.token.is_none());
+    let needed = signs || config.listen.admin.is_some();
+    if needed || Store::exists(state) { Store::open(state, now).map(Some) } else { Ok(None) }
 }
 
 fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSettings {

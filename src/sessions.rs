@@ -1,12 +1,16 @@
 //! Who may come in, under which policy, and what was last refused to them.
 
+mod files;
+mod keys;
+mod store;
+mod session;
+mod changes;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -14,13 +18,20 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
 
+#[cfg(test)]
+pub(crate) use self::session::MAX_REFUSALS;
+use self::store::{Found, Record};
+pub(crate) use self::{
+    changes::{ChangeError, Draft},
+    files::StoreError,
+    session::{Governing, Refusal, Session},
+    store::Store,
+};
 use crate::{
-    audit::{bounded_method, bounded_path},
-    destination::Host,
-    limits::SessionLimits,
-    policy::{Denial, Policy, RuleRef},
+    policy::{Access, Policy, grant::Grant},
     reason::Reason,
     secret::Secret,
+    token::{self, TokenError},
 };
 
 /// The session of an entry that asks for none and names none.
@@ -41,50 +52,90 @@ pub(crate) enum Entry {
 /// One session as the configuration has it.
 pub(crate) struct SessionSettings {
     pub(crate) id: Arc<str>,
-    /// None where the session is reached by a bound entry only.
+    /// A fixed one of the operator's. None: tokens that we sign prove it, where the entry asks for any.
     pub(crate) token: Option<Secret>,
     /// From this moment on it is expired.
     pub(crate) expires: Option<SystemTime>,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) grant: Grant,
+}
+
+/// What a configuration says of sessions.
+pub(crate) struct Settings {
+    pub(crate) sessions: Vec<SessionSettings>,
+    /// The policy of sessions that name none.
+    pub(crate) policy: Option<Arc<Policy>>,
 }
 
 /// Settings that cannot all hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SessionsError {
     DuplicateId(Arc<str>),
+    /// A session of the configuration has the id of one that was made over the admin interface.
+    TakenId(Arc<str>),
     /// Two sessions have the same token.
     SharedToken(Arc<str>, Arc<str>),
     ShortToken(Arc<str>),
     /// The entry is bound to a session that does not exist.
     UnknownEntry(Arc<str>),
+    /// A session is to be proved by signed tokens, and there is no place for the keys.
+    NoState(Arc<str>),
+    /// The policy of a session made over the admin interface cannot be used.
+    Policy(Arc<str>, String),
+    /// The records cannot be read.
+    Store(String),
 }
 
 impl fmt::Display for SessionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DuplicateId(id) => write!(f, "two sessions have the id {id:?}"),
+            Self::TakenId(id) => {
+                write!(f, "session {id:?} of the configuration has the id of one made over the admin interface, choose another")
+            }
             Self::SharedToken(one, other) => write!(f, "sessions {one:?} and {other:?} have the same token, give each its own"),
             Self::ShortToken(id) => write!(f, "the token of session {id:?} has fewer than {MIN_TOKEN} characters"),
             Self::UnknownEntry(id) => write!(f, "listen.session names a session that does not exist: {id:?}"),
+            Self::NoState(id) => {
+                write!(
+                    f,
+                    "session {id:?} has no token and there is no place for keys to sign one: write [state] and dir = \"…\", and start anew"
+                )
+            }
+            Self::Policy(id, why) => write!(f, "the policy of session {id:?} cannot be used: {why}"),
+            Self::Store(why) => f.write_str(why),
         }
     }
 }
 
 impl std::error::Error for SessionsError {}
 
-/// Every session there is.
+/// Every session there is: those of the configuration and those made over the admin interface.
 pub(crate) struct Sessions {
     entry: Entry,
     table: ArcSwap<Table>,
     generation: watch::Sender<u64>,
-    /// Held while a reload is applied.
-    applying: Mutex<()>,
+    store: Option<Store>,
+    /// Held while anything about the table changes.
+    kept: Mutex<Kept>,
+}
+
+/// What the store holds, and what new sessions begin with.
+#[derive(Default)]
+struct Kept {
+    records: BTreeMap<Arc<str>, Found>,
+    policy: Option<Arc<Policy>>,
 }
 
 impl Sessions {
     /// The sessions of generation 1.
-    pub(crate) fn new(entry: Entry, settings: Vec<SessionSettings>) -> Result<Self, SessionsError> {
-        let sessions = Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), applying: Mutex::new(()) };
+    pub(crate) fn new(entry: Entry, settings: Settings, store: Option<Store>, now: SystemTime) -> Result<Self, SessionsError> {
+        let records = match &store {
+            Some(store) => store.load(now).map_err(|error| SessionsError::Store(error.to_string()))?,
+            None => BTreeMap::new(),
+        };
+        let kept = Mutex::new(Kept { records, policy: None });
+        let sessions = Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), store, kept };
         sessions.apply(settings)?;
         Ok(sessions)
     }
@@ -96,45 +147,81 @@ impl Sessions {
 
     /// Finds the session of a connection or request by what it presented.
     ///
-    /// Tokens are looked up by their SHA-256. The time that takes depends on the digest alone, of which nobody can
-    /// choose a part without knowing the token, so it tells nothing about other tokens, however many there are.
+    /// Fixed tokens are looked up by their SHA-256. The time that takes depends on the digest alone, of which nobody can
+    /// choose a part without knowing the token, so it tells nothing about other tokens, however many there are. A signed
+    /// token holds no secret to be compared with: whoever sees it may check it.
     ///
     /// # Errors
-    /// [`Reason::SessionRequired`], [`Reason::SessionUnknown`], [`Reason::SessionExpired`], [`Reason::SessionRevoked`].
+    /// [`Reason::SessionRequired`], [`Reason::SessionUnknown`], [`Reason::SessionExpired`], [`Reason::SessionRevoked`],
+    /// [`Reason::PolicyUnavailable`].
     pub(crate) fn identify(&self, presented: Option<&Secret>, now: SystemTime) -> Result<Arc<Session>, Reason> {
         let table = self.table.load();
         let session = match &self.entry {
             Entry::Bound(id) => table.by_id.get(id).ok_or(Reason::SessionRevoked)?,
             Entry::Required => {
-                let digest = TokenDigest::of(presented.ok_or(Reason::SessionRequired)?);
-                table.by_token.get(&digest).ok_or_else(|| table.reason_without(&digest))?
+                let token = presented.ok_or(Reason::SessionRequired)?;
+                let digest = TokenDigest::of(token);
+                match table.by_token.get(&digest) {
+                    Some(session) => session,
+                    None if table.revoked.contains(&digest) => return Err(Reason::SessionRevoked),
+                    None => self.find_signed(&table, token, now)?,
+                }
             }
         };
         session.standing(now)?;
         Ok(session.clone())
     }
 
-    /// Puts new settings in the place of all present ones and returns their generation. A session that is in both keeps
-    /// its counts and refusals; one that is no longer there is revoked, and so is a token that is no longer anyone's.
-    /// Where the settings cannot hold, nothing changes.
-    pub(crate) fn apply(&self, settings: Vec<SessionSettings>) -> Result<u64, SessionsError> {
-        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = check(&self.entry, &settings)?;
+    fn find_signed<'t>(&self, table: &'t Table, token: &Secret, now: SystemTime) -> Result<&'t Arc<Session>, Reason> {
+        let store = self.store.as_ref().filter(|_| token::is_signed(token.expose())).ok_or(Reason::SessionUnknown)?;
+        let claims = store.keys.verify(token, now).map_err(|error| match error {
+            TokenError::Expired => Reason::SessionExpired,
+            TokenError::Form | TokenError::Key | TokenError::Signature | TokenError::Claims | TokenError::Audience | TokenError::Early => {
+                Reason::SessionUnknown
+            }
+        })?;
+        // We signed it, so there was such a session, and whoever ended it meant the token to end.
+        let session = table.by_id.get(&*claims.session).ok_or(Reason::SessionRevoked)?;
+        if session.governing().signed { Ok(session) } else { Err(Reason::SessionRevoked) }
+    }
+
+    /// Puts new settings in the place of those of the configuration before and returns their generation. A session that
+    /// is in both keeps its counts and refusals; one that is no longer there is revoked, and so is a token that is no longer
+    /// anyone's. Sessions made over the admin interface stay. Where the settings cannot hold, nothing changes.
+    pub(crate) fn apply(&self, settings: Settings) -> Result<u64, SessionsError> {
+        let mut kept = self.lock();
+        let tokens = self.check(&settings, &kept.records)?;
         let before = self.table.load_full();
         let generation = *self.generation.borrow() + 1;
-        let by_id: HashMap<_, _> = settings.into_iter().map(|settings| (settings.id.clone(), before.renew(settings, generation))).collect();
-        for (id, session) in &before.by_id {
-            if !by_id.contains_key(id) {
-                session.revoked.store(true, Ordering::Release);
+        let mut wanted = Vec::new();
+        for settings in settings.sessions {
+            let closed = kept.records.contains_key(&settings.id).then_some(Reason::SessionRevoked);
+            wanted.push(Wanted { id: settings.id.clone(), configured: true, governing: governing(settings, generation), closed });
+        }
+        for (id, found) in &kept.records {
+            match found {
+                Ok(record) if record.configured => {}
+                Ok(record) => wanted.push(wanted_by(record, settings.policy.as_ref(), generation)?),
+                Err(error) if tokens.ids.contains(id) => tracing::error!(%error, "the session is refused"),
+                Err(error) => {
+                    tracing::error!(%error, "the session is refused");
+                    let (governing, closed) = (nothing(generation), Some(Reason::SessionRevoked));
+                    wanted.push(Wanted { id: id.clone(), configured: false, governing, closed });
+                }
             }
         }
-        self.table.store(Arc::new(before.succeed(by_id, tokens)));
+        let by_id: HashMap<_, _> = wanted.into_iter().map(|wanted| (wanted.id.clone(), before.renew(wanted))).collect();
+        for (_, session) in before.by_id.iter().filter(|(id, _)| !by_id.contains_key(*id)) {
+            session.close(Reason::SessionRevoked);
+        }
+        self.table.store(Arc::new(before.succeed(by_id, tokens.owners)));
+        kept.policy = settings.policy;
         self.generation.send_replace(generation);
         Ok(generation)
     }
 
     /// The generation in force; it changes after every session has its new policy, so that whoever watches it can judge
-    /// again what is open.
+    /// again what is open. Whoever watches is also told, by the same number, that a session was revoked.
     pub(crate) fn generation(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
@@ -142,116 +229,109 @@ impl Sessions {
     /// All of them, by id.
     pub(crate) fn list(&self) -> Vec<Arc<Session>> {
         let mut sessions: Vec<_> = self.table.load().by_id.values().cloned().collect();
-        sessions.sort_by(|one, other| one.id.cmp(&other.id));
+        sessions.sort_by(|one, other| one.id().cmp(other.id()));
         sessions
     }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
+        self.table.load().by_id.get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose token is whose, where all settings can hold together.
+    fn check(&self, settings: &Settings, records: &BTreeMap<Arc<str>, Found>) -> Result<Tokens, SessionsError> {
+        let mut tokens = Tokens { ids: HashSet::new(), owners: HashMap::new() };
+        for SessionSettings { id, token, .. } in &settings.sessions {
+            if !tokens.ids.insert(id.clone()) {
+                return Err(SessionsError::DuplicateId(id.clone()));
+            }
+            if records.get(id).is_some_and(|found| found.as_ref().is_ok_and(|record| !record.configured)) {
+                return Err(SessionsError::TakenId(id.clone()));
+            }
+            let Some(token) = token else {
+                if self.entry == Entry::Required && self.store.is_none() {
+                    return Err(SessionsError::NoState(id.clone()));
+                }
+                continue;
+            };
+            if token.expose().len() < MIN_TOKEN {
+                return Err(SessionsError::ShortToken(id.clone()));
+            }
+            if let Some(other) = tokens.owners.insert(TokenDigest::of(token), id.clone()) {
+                return Err(SessionsError::SharedToken(other, id.clone()));
+            }
+        }
+        match &self.entry {
+            Entry::Bound(id) if !tokens.ids.contains(id) => Err(SessionsError::UnknownEntry(id.clone())),
+            Entry::Bound(_) | Entry::Required => Ok(tokens),
+        }
+    }
 }
 
-/// One sandbox's grant.
-pub(crate) struct Session {
+/// The ids of the configuration's sessions, and whose each fixed token is.
+struct Tokens {
+    ids: HashSet<Arc<str>>,
+    owners: HashMap<TokenDigest, Arc<str>>,
+}
+
+/// A session as it is to be.
+struct Wanted {
     id: Arc<str>,
-    limits: SessionLimits,
-    governing: ArcSwap<Governing>,
-    revoked: AtomicBool,
-    refusals: Mutex<VecDeque<Refusal>>,
+    configured: bool,
+    governing: Governing,
+    closed: Option<Reason>,
 }
 
-/// What a reload replaces at once.
-pub(crate) struct Governing {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) generation: u64,
-    pub(crate) expires: Option<SystemTime>,
-}
-
-impl Session {
-    fn new(settings: SessionSettings, generation: u64) -> Self {
-        let SessionSettings { id, token: _, expires, policy } = settings;
-        Self {
-            id,
-            limits: SessionLimits::new(&policy.limits()),
-            governing: ArcSwap::from_pointee(Governing { policy, generation, expires }),
-            revoked: AtomicBool::new(false),
-            refusals: Mutex::default(),
+impl Wanted {
+    fn into_session(self) -> Arc<Session> {
+        let session = Session::new(self.id, self.configured, self.governing);
+        if let Some(reason) = self.closed {
+            session.close(reason);
         }
-    }
-
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    pub(crate) fn limits(&self) -> &SessionLimits {
-        &self.limits
-    }
-
-    /// The policy in force and its generation: for one decision, not for as long as a stream lives.
-    pub(crate) fn governing(&self) -> Arc<Governing> {
-        self.governing.load_full()
-    }
-
-    /// Whether it still holds; for what was opened earlier.
-    ///
-    /// # Errors
-    /// [`Reason::SessionExpired`], [`Reason::SessionRevoked`].
-    pub(crate) fn standing(&self, now: SystemTime) -> Result<(), Reason> {
-        if self.revoked.load(Ordering::Acquire) {
-            return Err(Reason::SessionRevoked);
-        }
-        match self.governing.load().expires {
-            Some(expires) if expires <= now => Err(Reason::SessionExpired),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Remembers a refusal, forgetting the oldest above [`MAX_REFUSALS`].
-    pub(crate) fn remember(&self, refusal: Refusal) {
-        let mut refusals = self.lock();
-        if refusals.len() == MAX_REFUSALS {
-            refusals.pop_front();
-        }
-        refusals.push_back(refusal);
-    }
-
-    /// The latest refusals, the last one first.
-    pub(crate) fn refusals(&self) -> Vec<Refusal> {
-        self.lock().iter().rev().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Refusal>> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(session)
     }
 }
 
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
-    }
+fn governing(settings: SessionSettings, generation: u64) -> Governing {
+    let SessionSettings { id: _, token, expires, policy, grant } = settings;
+    Governing { policy, generation, expires, grant, signed: token.is_none() }
 }
 
-/// What was refused to a sandbox, as its own pages show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) time: SystemTime,
-    pub(crate) reason: Reason,
-    pub(crate) host: Option<Host>,
-    pub(crate) port: Option<u16>,
-    pub(crate) method: Option<String>,
-    /// Without its query.
-    pub(crate) path: Option<String>,
-    pub(crate) rule: Option<RuleRef>,
-    pub(crate) allow_with: Option<String>,
-    pub(crate) detail: String,
+/// A session as its record has it. At a start it is refused where its policy cannot be used; later the reload is.
+fn wanted_by(record: &Record, default: Option<&Arc<Policy>>, generation: u64) -> Result<Wanted, SessionsError> {
+    let (id, expires, grant) = (Arc::from(&*record.id), record.expires(), record.repositories.clone());
+    let closed = record.revoked.then_some(Reason::SessionRevoked);
+    let (policy, closed) = match (closed, policy_of(record.policy.as_deref(), default)) {
+        (_, Ok(policy)) => (policy, closed),
+        (Some(_), Err(_)) => (Arc::new(Policy::level(Access::None)), closed),
+        (None, Err(why)) if generation > FIRST => return Err(SessionsError::Policy(id, why)),
+        (None, Err(why)) => {
+            tracing::error!(id = &*id, why, "the policy of a session cannot be used, and the session is refused");
+            (Arc::new(Policy::level(Access::None)), Some(Reason::PolicyUnavailable))
+        }
+    };
+    Ok(Wanted { id, configured: false, governing: Governing { policy, generation, expires, grant, signed: true }, closed })
 }
 
-impl Refusal {
-    pub(crate) fn new(denial: &Denial, time: SystemTime) -> Self {
-        let Denial { reason, host, port, address: _, rule, allow_with, detail } = denial.clone();
-        Self { time, reason, host, port, method: None, path: None, rule, allow_with, detail }
-    }
+/// What governs a session of which nothing is known.
+fn nothing(generation: u64) -> Governing {
+    let policy = Arc::new(Policy::level(Access::None));
+    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true }
+}
 
-    /// The same for a request; method and path are cut as in an audit record.
-    #[must_use]
-    pub(crate) fn requesting(self, method: &str, path: Option<&str>) -> Self {
-        Self { method: Some(bounded_method(method).to_owned()), path: path.map(|path| bounded_path(path).to_owned()), ..self }
+/// The policy in a file, or else the one of those that name none.
+fn policy_of(file: Option<&Path>, default: Option<&Arc<Policy>>) -> Result<Arc<Policy>, String> {
+    let Some(file) = file else {
+        return default.cloned().ok_or_else(|| "it names none, and the configuration has no [policy]".to_owned());
+    };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    match Policy::parse(&name, &text) {
+        Ok((policy, _)) => Ok(Arc::new(policy)),
+        Err(problems) => Err(problems.first().map(ToString::to_string).unwrap_or(name)),
     }
 }
 
@@ -271,7 +351,7 @@ impl TokenDigest {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Table {
     by_id: HashMap<Arc<str>, Arc<Session>>,
     by_token: HashMap<TokenDigest, Arc<Session>>,
@@ -280,15 +360,15 @@ struct Table {
 }
 
 impl Table {
-    /// The session that is known by this id, under its new settings, or a new one.
-    fn renew(&self, settings: SessionSettings, generation: u64) -> Arc<Session> {
-        let Some(known) = self.by_id.get(&settings.id) else {
-            return Arc::new(Session::new(settings, generation));
-        };
-        let SessionSettings { id: _, token: _, expires, policy } = settings;
-        known.limits.update(&policy.limits());
-        known.governing.store(Arc::new(Governing { policy, generation, expires }));
-        known.clone()
+    /// The session that is known by this id, under what is to govern it, or a new one.
+    fn renew(&self, wanted: Wanted) -> Arc<Session> {
+        match self.by_id.get(&wanted.id) {
+            Some(known) if wanted.closed.is_none() && !known.is_closed() && known.is_configured() == wanted.configured => {
+                known.govern(wanted.governing);
+                known.clone()
+            }
+            Some(_) | None => wanted.into_session(),
+        }
     }
 
     fn succeed(&self, by_id: HashMap<Arc<str>, Arc<Session>>, tokens: HashMap<TokenDigest, Arc<str>>) -> Self {
@@ -296,36 +376,10 @@ impl Table {
         let by_token = tokens.into_iter().filter_map(|(digest, id)| Some((digest, by_id.get(&id)?.clone()))).collect();
         Self { by_id, by_token, revoked }
     }
-
-    fn reason_without(&self, digest: &TokenDigest) -> Reason {
-        if self.revoked.contains(digest) { Reason::SessionRevoked } else { Reason::SessionUnknown }
-    }
 }
 
-/// Whose token is whose, where all settings can hold together.
-fn check(entry: &Entry, settings: &[SessionSettings]) -> Result<HashMap<TokenDigest, Arc<str>>, SessionsError> {
-    let mut ids = HashSet::new();
-    let mut tokens = HashMap::new();
-    for SessionSettings { id, token, .. } in settings {
-        if !ids.insert(id) {
-            return Err(SessionsError::DuplicateId(id.clone()));
-        }
-        let Some(token) = token else { continue };
-        if token.expose().len() < MIN_TOKEN {
-            return Err(SessionsError::ShortToken(id.clone()));
-        }
-        if let Some(other) = tokens.insert(TokenDigest::of(token), id.clone()) {
-            return Err(SessionsError::SharedToken(other, id.clone()));
-        }
-    }
-    match entry {
-        Entry::Bound(id) if !ids.contains(id) => Err(SessionsError::UnknownEntry(id.clone())),
-        Entry::Bound(_) | Entry::Required => Ok(tokens),
-    }
-}
-
-/// Refusals that a session remembers.
-pub(crate) const MAX_REFUSALS: usize = 100;
+/// The generation of a start.
+const FIRST: u64 = 1;
 
 #[cfg(test)]
 mod tests;

@@ -34,9 +34,9 @@ const CRATES: &[(&str, Home)] = &[
     ("gix_packetline", Home::Rooms(&["github"])),
     ("gix_validate", Home::Rooms(&["github"])),
     ("http", Home::From(Floor::Reading)),
+    ("serde", Home::From(Floor::Reading)),
     ("globset", Home::From(Floor::Judgment)),
     ("psl", Home::From(Floor::Judgment)),
-    ("serde", Home::From(Floor::Judgment)),
     ("toml", Home::From(Floor::Judgment)),
     ("arc_swap", Home::From(Floor::Means)),
     ("bytes", Home::From(Floor::Means)),
@@ -54,16 +54,18 @@ const CRATES: &[(&str, Home)] = &[
     ("governor", Home::Rooms(&["limits"])),
     ("hickory_resolver", Home::Rooms(&["upstream"])),
     ("if_addrs", Home::Rooms(&["upstream"])),
-    ("jiff", Home::Rooms(&["audit", "config", "policy", "sessions"])),
+    ("jiff", Home::Rooms(&["admin", "audit", "config", "policy", "sessions"])),
+    ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
     ("rustix", Home::Rooms(&["server"])),
     ("sd_notify", Home::Rooms(&["command"])),
-    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond"])),
+    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "token"])),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
 ];
 
-/// The rooms that may read a secret: one checks the tokens an operator wrote, one compares what a sandbox shows.
-const EXPOSING_ROOMS: &[&str] = &["config", "sessions"];
+/// The rooms that may read a secret: one hands a new token to the owner, one shows the owner's token to the admin listener,
+/// one checks the tokens an operator wrote, one compares what a sandbox shows.
+const EXPOSING_ROOMS: &[&str] = &["admin", "command", "config", "sessions"];
 
 /// What floors 0 to 2 may not name: everything that makes a judgment depend on more than its arguments.
 const IMPURE_WORDS: &[&str] = &["async", "await"];

@@ -23,7 +23,7 @@ use super::{Console, DONE, FAILED};
 use crate::{
     audit::{OnFailure, Target},
     config::{Config, Listen, Resolver, Timeouts},
-    policy::Policy,
+    policy::{Policy, grant::Grant},
     reason::Reason,
     server::{Order, Server},
     sessions::{ANONYMOUS, Entry, SessionSettings},
@@ -173,7 +173,8 @@ fn config(policy: &str, names: &NameServer, records: &PipeWriter) -> Result<Conf
         listen: Listen { proxy: Some((Ipv4Addr::LOCALHOST, 0).into()), metrics: None, admin: None },
         state: None,
         entry: Entry::Bound(id.clone()),
-        sessions: vec![SessionSettings { id, token: None, expires: None, policy: Arc::new(policy) }],
+        sessions: vec![SessionSettings { id, token: None, expires: None, policy: Arc::new(policy), grant: Grant::default() }],
+        policy: None,
         audit: Target::File(format!("/dev/fd/{}", records.as_raw_fd()).into()),
         on_audit_failure: OnFailure::Refuse,
         resolver: Resolver::Server(names.address()),

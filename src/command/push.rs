@@ -3,12 +3,15 @@
 use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 
 use serde_json::{Value, json};
-use toml::Spanned;
 
 use super::{Console, DONE, FAILED, REFUSED, report::render};
 use crate::{
+    config::read_grant,
     github::{RepositoryName, push::RefName},
-    policy::{ChangeKind, Problem, Problems, PushDenial, RefChange, RefRules, Rights, Source, Table, decide_push},
+    policy::{
+        ChangeKind, Problem, Problems, PushDenial, RefChange, Source, Table, decide_push,
+        grant::{Access, Grant},
+    },
     reason::{Reason, Verdict},
 };
 
@@ -76,12 +79,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Resul
 /// What a session's table says about pushing.
 struct Grants {
     expires: Option<SystemTime>,
-    repositories: Vec<(RepositoryName, Access)>,
-}
-
-enum Access {
-    Read,
-    Write(RefRules),
+    grant: Grant,
 }
 
 /// What the push of one ref comes to.
@@ -129,12 +127,16 @@ impl Grants {
         }
         let changes = [RefChange { name, kind: arguments.change.kind() }];
         let [change] = &changes;
-        let rules = match self.repositories.iter().find(|(granted, _)| *granted == repository) {
-            Some((_, Access::Write(rules))) => rules,
-            Some((_, Access::Read)) => return PushDenial::read_only(&repository, &changes).into(),
+        let rules = match self.grant.repositories().iter().find(|granted| granted.name == repository) {
+            Some(granted) if granted.access == Access::Write => granted.rules(),
+            Some(_) => return PushDenial::read_only(&repository, &changes).into(),
             None => return PushDenial::not_granted(&repository, &changes).into(),
         };
-        match decide_push(rules, &repository, &changes) {
+        let rules = match rules {
+            Ok(rules) => rules,
+            Err(error) => return Answer::refused(Reason::RefNotGranted, format!("The grant cannot be judged by: {error}.")),
+        };
+        match decide_push(&rules, &repository, &changes) {
             Ok(permit) => {
                 let verify = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
                 let rule = rules.judge(change).ok().map(str::to_owned);
@@ -157,67 +159,10 @@ fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {
     };
     let mut table = Table::of(session, "an element of \"session\"", problems)?;
     let expires = table.moment("expires", problems);
-    let mut repositories: Vec<(RepositoryName, Access)> = Vec::new();
-    for value in table.array("repository", problems) {
-        let span = value.span();
-        let Some((name, access)) =
-            Table::of(value, "an element of \"repository\"", problems).and_then(|table| read_repository(table, problems))
-        else {
-            continue;
-        };
-        if repositories.iter().any(|(known, _)| *known == name) {
-            problems.error(span, format!("two grants for {name}"), Some("write one".into()));
-        }
-        repositories.push((name, access));
-    }
+    let grant = read_grant(&mut table, problems);
     table.leave(&["id", "token", "policy", "credential"]);
     table.finish(&[], problems);
-    Some(Grants { expires, repositories })
-}
-
-fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<(RepositoryName, Access)> {
-    let span = table.span.clone();
-    let name = table.string("name", problems);
-    let access = table.string("access", problems);
-    let (push, tags) = (table.strings("push", problems), table.strings("tags", problems));
-    let default = Rights::default();
-    let mut right = |key, default| table.boolean(key, problems).map_or(default, Spanned::into_inner);
-    let rights = Rights {
-        create: right("create", default.create),
-        update: right("update", default.update),
-        force: right("force", default.force),
-        delete: right("delete", default.delete),
-    };
-    table.leave(&["bases", "grants", "upstream_path", "content"]);
-    table.finish(&[], problems);
-    let Some(name) = name else {
-        problems.error(span, "a repository has a \"name\"", Some("write name = \"OWNER/NAME\"".into()));
-        return None;
-    };
-    let name = RepositoryName::parse(name.get_ref()).map_err(|error| problems.error(name.span(), error.to_string(), None)).ok()?;
-    for (entries, of_tags) in [(&push, false), (&tags, true)] {
-        for entry in entries {
-            let one = std::slice::from_ref(entry.get_ref());
-            let checked = if of_tags { RefRules::parse(&[], one, rights) } else { RefRules::parse(one, &[], rights) };
-            if let Err(error) = checked {
-                problems.error(entry.span(), error.to_string(), None);
-            }
-        }
-    }
-    let plain = |entries: Vec<Spanned<String>>| entries.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
-    let access = match access.as_ref().map(|access| (access.get_ref().as_str(), access.span())) {
-        Some(("write", _)) => Access::Write(RefRules::parse(&plain(push), &plain(tags), rights).ok()?),
-        Some(("read", _)) => Access::Read,
-        Some((_, span)) => {
-            problems.error(span, "\"access\" is \"read\" or \"write\"", None);
-            return None;
-        }
-        None => {
-            problems.error(span, "a repository has an \"access\"", Some("write access = \"read\" or access = \"write\"".into()));
-            return None;
-        }
-    };
-    Some((name, access))
+    Some(Grants { expires, grant: grant? })
 }
 
 /// A branch may be named without what stands before it in full.

@@ -65,7 +65,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 9, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 15, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -104,6 +104,15 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate check url --method G@T a.test",
         "tidegate policy lint",
         "tidegate serve",
+        "tidegate session",
+        "tidegate session list",
+        "tidegate session show --admin unix:a.sock",
+        "tidegate session show --admin unix:a.sock a/b",
+        "tidegate session list --admin 127.0.0.1:1",
+        "tidegate session list --admin unix:a.sock --config c.toml",
+        "tidegate session create --admin unix:a.sock --ttl 1h --expires 2027-01-01T00:00:00Z",
+        "tidegate session create --admin unix:a.sock --repo octo",
+        "tidegate session create --admin unix:a.sock --repo octo/spoon:a..b",
         "tidegate --log-format xml demo",
     ] {
         let Done { code, out, err } = tidegate(line);

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 /// Reads a duration: a whole number and its unit, `ms`, `s`, `m` or `h`, with nothing between. More than zero, and at
 /// most [`LONGEST`].
-pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds: u64 = match unit {
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DurationError {
+pub(crate) enum DurationError {
     Spelling,
     Zero,
     TooLong,

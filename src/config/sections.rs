@@ -66,6 +66,16 @@ impl<'e> Reader<'e> {
         }
     }
 
+    /// The admin listener, or what is wrong with `[listen]`.
+    pub(super) fn read_admin(mut self) -> Result<Option<Admin>, Vec<Problem>> {
+        let source = self.problems.source.clone();
+        let listen = Table::parse(&source.text, &mut self.problems).map(|mut whole| self.listen(&mut whole).0);
+        match listen {
+            Some(listen) if !self.problems.has_errors() => Ok(listen.admin),
+            Some(_) | None => Err(self.problems.into_vec()),
+        }
+    }
+
     fn whole(&mut self, mut whole: Table<'_>) -> Option<Config> {
         let (listen, entry) = self.listen(&mut whole);
         let state = self.state(&mut whole);
@@ -76,9 +86,9 @@ impl<'e> Reader<'e> {
         let timeouts = self.timeouts(&mut whole);
         let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry);
         whole.finish(LATER, &mut self.problems);
-        let entry = self.entry(entry, &mut sessions, policy)?;
+        let entry = self.entry(entry, listen.admin.is_some(), &mut sessions, policy.clone())?;
         let warnings = Vec::new();
-        Some(Config { listen, state, entry, sessions, audit, on_audit_failure, resolver, upstream_roots, timeouts, warnings })
+        Some(Config { listen, state, entry, sessions, policy, audit, on_audit_failure, resolver, upstream_roots, timeouts, warnings })
     }
 
     fn listen(&mut self, whole: &mut Table<'_>) -> (Listen, WrittenEntry) {

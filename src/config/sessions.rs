@@ -4,11 +4,15 @@ use std::{ops::Range, sync::Arc};
 
 use toml::Spanned;
 
-use super::sections::{Reader, WrittenEntry};
+use super::{
+    repositories::read_grant,
+    sections::{Reader, WrittenEntry},
+};
 use crate::{
-    policy::{Policy, Table},
+    policy::{Policy, Table, grant::Grant},
     secret::Secret,
     sessions::{ANONYMOUS, Entry, MIN_TOKEN, SessionSettings},
+    token::{MAX_ID, is_session_id},
 };
 
 impl Reader<'_> {
@@ -28,12 +32,13 @@ impl Reader<'_> {
     pub(super) fn entry(
         &mut self,
         written: WrittenEntry,
+        has_admin: bool,
         sessions: &mut Vec<SessionSettings>,
         default: Option<Arc<Policy>>,
     ) -> Option<Entry> {
         match written {
-            WrittenEntry::Required if self.ids.is_empty() && !self.problems.has_errors() => {
-                let help = "add a [[session]] with an id and a token";
+            WrittenEntry::Required if self.ids.is_empty() && !has_admin && !self.problems.has_errors() => {
+                let help = "add a [[session]] with an id, or an admin in [listen] to make sessions with";
                 self.problems.warning(0..0, "a session is required and there is none: everything is refused", Some(help.into()));
                 Some(Entry::Required)
             }
@@ -52,7 +57,7 @@ impl Reader<'_> {
                     self.problems.error(0..0, "nothing says what is allowed: there is no [policy]", Some(POLICY_HELP.into()));
                 }
                 let id: Arc<str> = ANONYMOUS.into();
-                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default? });
+                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default?, grant: Grant::default() });
                 Some(Entry::Bound(id))
             }
         }
@@ -69,24 +74,23 @@ impl Reader<'_> {
         self.require(&table, "id", "a session has an \"id\"", "write id = \"s1\"");
         let id = table.string("id", &mut self.problems).and_then(|id| self.session_id(&id));
         let token = table.table("token", &mut self.problems);
-        let has_token = token.is_some();
         let token = token.and_then(|token| self.session_token(token, others));
         let expires = table.moment("expires", &mut self.problems);
         let policy = table.string("policy", &mut self.problems);
+        let grant = read_grant(&mut table, &mut self.problems);
         let own_policy = policy.as_ref().map(|file| self.policy(file));
         table.finish(LATER_SESSION, &mut self.problems);
         let id = id?;
-        self.check_reach(&id, &span, has_token, entry);
+        self.check_reach(&id, &span, entry);
         if own_policy.is_none() && default.is_none() && !self.problems.has_errors() {
             let message = format!("nothing says what session {id} may do: it has no \"policy\", and there is no [policy]");
             self.problems.error(span, message, Some(POLICY_HELP.into()));
         }
-        Some(SessionSettings { id, token, expires, policy: own_policy.unwrap_or_else(|| default.cloned())? })
+        Some(SessionSettings { id, token, expires, policy: own_policy.unwrap_or_else(|| default.cloned())?, grant: grant? })
     }
 
     fn session_id(&mut self, id: &Spanned<String>) -> Option<Arc<str>> {
         let text = id.get_ref();
-        let spelled = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if text == ANONYMOUS {
             self.problems.error(
                 id.span(),
@@ -95,7 +99,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(spelled) {
+        if !is_session_id(text) {
             let help = format!("an id is 1 to {MAX_ID} letters, digits, '-', '_' and '.'");
             self.problems.error(id.span(), format!("no session id: {text:?}"), Some(help));
             return None;
@@ -114,12 +118,8 @@ impl Reader<'_> {
     }
 
     /// Whether anyone can come in as this session.
-    fn check_reach(&mut self, id: &str, span: &Range<usize>, has_token: bool, entry: &WrittenEntry) {
+    fn check_reach(&mut self, id: &str, span: &Range<usize>, entry: &WrittenEntry) {
         match entry {
-            WrittenEntry::Required if !has_token => {
-                let help = "write token = { env = \"NAME\" } or { file = \"FILE\" }; this version does not mint tokens";
-                self.problems.error(span.clone(), format!("session {id} has no \"token\" to prove it by"), Some(help.into()));
-            }
             WrittenEntry::Bound(here) if here.get_ref() == id => {}
             WrittenEntry::Bound(_) | WrittenEntry::Anonymous => {
                 let help = "write require_session = true in [listen], or session with this id";
@@ -185,10 +185,6 @@ impl Reader<'_> {
 }
 
 /// Keys of the interface that this version does not have yet, with why.
-const LATER_SESSION: &[(&str, &str)] =
-    &[("repository", "this version does not have the git door"), ("credential", "this version does not have the git door")];
+const LATER_SESSION: &[(&str, &str)] = &[("credential", "this version does not have the git door")];
 
 const POLICY_HELP: &str = "write [policy] and file = \"policy.toml\"";
-
-/// Most characters of a session's id.
-const MAX_ID: usize = 64;

@@ -110,6 +110,38 @@ fn a_session_without_a_password() {
 }
 
 #[test]
+fn a_session_that_signed_tokens_prove() {
+    let config =
+        load("[listen]\nproxy = \"0.0.0.0:3128\"\nrequire_session = true\n[policy]\nfile = \"policy.toml\"\n[[session]]\nid = \"s1\"\n");
+    assert_eq!((config.entry, config.sessions.len(), config.warnings.len()), (Entry::Required, 1, 0));
+    assert!(config.sessions[0].token.is_none() && config.policy.is_some());
+}
+
+#[test]
+fn sessions_that_come_over_the_admin_listener() {
+    let config = load("[listen]\nproxy = \"127.0.0.1:0\"\nadmin = \"unix:a\"\nrequire_session = true\n");
+    assert_eq!((config.entry, config.sessions.len(), config.warnings.len()), (Entry::Required, 0, 0));
+    assert!(config.policy.is_none());
+}
+
+#[test]
+fn what_a_session_may_do_with_repositories() {
+    let config = load(&format!("{SESSION}{REPOSITORIES}"));
+    let shown = serde_json::to_value(&config.sessions[0].grant).unwrap();
+    let expected = serde_json::json!([
+        {
+            "name": "octo/spoon", "access": "write", "push": ["refs/heads/agent/fix-1", "refs/heads/agent/*"], "create": false,
+            "update": true, "force": true, "delete": true, "tags": ["v1.*"], "bases": ["main"], "grants": ["issues", "actions.rerun"],
+        },
+        {
+            "name": "octo/fork", "access": "read", "push": [], "create": true, "update": true, "force": true, "delete": false,
+            "tags": [], "bases": [], "grants": [],
+        },
+    ]);
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn an_admin_of_the_network() {
     let rest = "[policy]\nfile = \"policy.toml\"\n";
     let config = load(&format!("[listen]\nadmin = \"127.0.0.1:9000\"\ntoken_file = \"token\"\n{rest}"));
@@ -169,6 +201,24 @@ expires = 2027-01-01T00:00:00Z
 id = "s2"
 token = { file = "token" }
 policy = "other.toml"
+"#;
+
+const SESSION: &str = "[listen]\nproxy = \"127.0.0.1:0\"\nsession = \"s1\"\n[policy]\nfile = \"policy.toml\"\n[[session]]\nid = \"s1\"\n";
+
+const REPOSITORIES: &str = r#"
+[[session.repository]]
+name = "octo/spoon"
+access = "write"
+push = ["refs/heads/agent/fix-1", "refs/heads/agent/*"]
+create = false
+update = true
+force = true
+delete = true
+tags = ["v1.*"]
+bases = ["main"]
+grants = ["issues", "actions.rerun"]
+[[session.repository]]
+name = "octo/fork"
 "#;
 
 /// Texts, and what is wrong with them.
@@ -279,7 +329,7 @@ serve.toml:3:11: error: no [[session]] has the id "s2"
         "LISTENrequire_session = true\nPOLICY",
         r"
 serve.toml:1:1: warning: a session is required and there is none: everything is refused
-  help: add a [[session]] with an id and a token
+  help: add a [[session]] with an id, or an admin in [listen] to make sessions with
 ",
     ),
     (
@@ -420,20 +470,11 @@ serve.toml:5:1: warning: nobody comes in as session s1: no door asks for a token
 ",
     ),
     (
-        "LISTENrequire_session = true\nPOLICY[[session]]\nid = \"s1\"\n",
-        r#"
-serve.toml:6:1: error: session s1 has no "token" to prove it by
-  help: write token = { env = "NAME" } or { file = "FILE" }; this version does not mint tokens
-"#,
-    ),
-    (
-        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\nexpires = 2027-01-01T00:00:00\ncredential = { file = \"x\" }\n[[session.repository]]\nname = \"octo/spoon\"\n",
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\nexpires = 2027-01-01T00:00:00\ncredential = { file = \"x\" }\n",
         r#"
 serve.toml:8:11: error: "expires" names no moment: 2027-01-01T00:00:00
   help: write date, time and offset, such as 2026-12-01T00:00:00Z
 serve.toml:9:1: error: unknown key "credential"
-  help: this version does not have the git door
-serve.toml:10:11: error: unknown key "repository"
   help: this version does not have the git door
 "#,
     ),
@@ -457,6 +498,29 @@ serve.toml:20:9: error: a token comes from one place
   help: write { env = "NAME" } or { file = "FILE" }
 serve.toml:23:18: error: a token is 32 or more visible ASCII characters, and this one is not
   help: make one with: openssl rand -hex 32
+"#,
+    ),
+    (
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\n[[session.repository]]\naccess = \"read\"\n",
+        r#"
+serve.toml:9:8: error: the name of a repository is 1 to 100 letters, digits, "-", "_" and ".", and ".git" once: ".."
+serve.toml:10:10: error: no access: "admin"; write "read" or "write"
+serve.toml:11:9: error: no ref and no pattern of refs: "a b"; write one such as "refs/heads/agent/*"
+serve.toml:11:16: error: an element of "push" must be a string, not an integer
+serve.toml:12:9: error: "force" must be true or false, not a string
+serve.toml:13:11: error: nothing that can be granted: "Wiki"; write one such as "pull_requests"
+serve.toml:14:1: error: unknown key "wiki"
+  help: the keys here are name, access, push, tags, bases, grants, create, update, force, delete
+serve.toml:15:1: error: unknown key "upstream_path"
+  help: this version does not have the git door
+serve.toml:16:1: error: a repository has a "name"
+  help: write name = "OWNER/NAME"
+"#,
+    ),
+    (
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/spoon\"\npush = [\"refs/heads/x\"]\n",
+        r#"
+serve.toml:6:1: error: octo/spoon may be pushed to and has access "read"; write access = "write"
 "#,
     ),
 ];

@@ -42,10 +42,10 @@ fn every_kind_and_reason_has_a_series_of_its_own() {
 fn what_is_open_is_counted_until_it_is_dropped() {
     let metrics = Metrics::new().unwrap();
     let open = (metrics.connection(Door::Proxy), metrics.connection(Door::Proxy), metrics.tunnel());
-    assert_eq!(line(&metrics, "tidegate_connections{").unwrap(), r#"tidegate_connections{door="proxy"} 2"#);
+    assert_eq!(line(&metrics, "tidegate_connections{door=\"proxy\"").unwrap(), r#"tidegate_connections{door="proxy"} 2"#);
     assert_eq!(line(&metrics, "tidegate_tunnels ").unwrap(), "tidegate_tunnels 1");
     drop(open);
-    assert_eq!(line(&metrics, "tidegate_connections{").unwrap(), r#"tidegate_connections{door="proxy"} 0"#);
+    assert_eq!(line(&metrics, "tidegate_connections{door=\"proxy\"").unwrap(), r#"tidegate_connections{door="proxy"} 0"#);
     assert_eq!(line(&metrics, "tidegate_tunnels ").unwrap(), "tidegate_tunnels 0");
 }
 

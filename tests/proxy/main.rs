@@ -6,6 +6,7 @@
 //! - `framing`: requests and responses whose end is in doubt, and what is passed on of the rest
 //! - `replies`: what a refusal looks like
 //! - `sessions`: who is asked who they are, and what a sandbox may learn about itself
+//! - `session_records`: sessions made, kept and revoked while the proxy runs
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -25,4 +26,5 @@ mod records;
 mod regressions;
 mod replies;
 mod running;
+mod session_records;
 mod sessions;

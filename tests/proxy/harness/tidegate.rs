@@ -109,32 +109,9 @@ impl Setup {
     pub(crate) fn try_start(self) -> Result<Tidegate, Failed> {
         let directory = tempfile::tempdir().expect("a directory for the test");
         self.write(directory.path());
-        let mut child = Command::new(TIDEGATE)
-            .args(["serve", "--config"])
-            .arg(directory.path().join(CONFIG))
-            .envs(self.environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tidegate starts");
-        let stderr = gather(child.stderr.take().expect("stderr is piped"));
-        let stdout = gather(child.stdout.take().expect("stdout is piped"));
-        let mut tidegate = Tidegate { child, directory, stderr, stdout, listeners: BTreeMap::new() };
-        let ended = poll(|| {
-            if tidegate.stderr().lines().any(|line| line == "ready") {
-                return Some(None);
-            }
-            tidegate.child.try_wait().expect("its status").map(Some)
-        });
-        match ended {
-            Some(None) => {
-                tidegate.listeners = listeners(&tidegate.stderr());
-                Ok(tidegate)
-            }
-            Some(Some(status)) => Err(Failed { status, stderr: tidegate.stderr_at_end() }),
-            None => panic!("tidegate was not ready within {PATIENCE:?}:\n{}", tidegate.stderr()),
-        }
+        let (child, stdout, stderr) = spawn(directory.path(), &self.environment);
+        let mut tidegate = Tidegate { child, directory, stderr, stdout, listeners: BTreeMap::new(), environment: self.environment };
+        tidegate.wait_until_ready().map(|()| tidegate)
     }
 
     fn write(&self, directory: &Path) {
@@ -167,9 +144,37 @@ pub(crate) struct Tidegate {
     stderr: Gathered,
     stdout: Gathered,
     listeners: BTreeMap<String, String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Tidegate {
+    /// Kills it in the middle of whatever it does and starts another in the same directory.
+    #[track_caller]
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.signal("KILL");
+        self.wait_for_exit();
+        (self.child, self.stdout, self.stderr) = spawn(self.directory.path(), &self.environment);
+        self.wait_until_ready().expect("tidegate starts again");
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&mut self) -> Result<(), Failed> {
+        let ended = poll(|| {
+            if self.stderr().lines().any(|line| line == "ready") {
+                return Some(None);
+            }
+            self.child.try_wait().expect("its status").map(Some)
+        });
+        match ended {
+            Some(None) => {
+                self.listeners = listeners(&self.stderr());
+                Ok(())
+            }
+            Some(Some(status)) => Err(Failed { status, stderr: self.stderr_at_end() }),
+            None => panic!("tidegate was not ready within {PATIENCE:?}:\n{}", self.stderr()),
+        }
+    }
+
     /// A proxy with this policy, whose names that name server resolves.
     #[track_caller]
     pub(crate) fn start(policy: impl Into<String>, dns: SocketAddr) -> Self {
@@ -308,6 +313,21 @@ impl Drop for Tidegate {
             eprintln!("── tidegate's stderr\n{}── its records\n{}──", self.stderr(), self.audit_text());
         }
     }
+}
+
+fn spawn(directory: &Path, environment: &[(String, String)]) -> (Child, Gathered, Gathered) {
+    let mut child = Command::new(TIDEGATE)
+        .args(["serve", "--config"])
+        .arg(directory.join(CONFIG))
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tidegate starts");
+    let stdout = gather(child.stdout.take().expect("stdout is piped"));
+    let stderr = gather(child.stderr.take().expect("stderr is piped"));
+    (child, stdout, stderr)
 }
 
 /// What a pipe has said so far.

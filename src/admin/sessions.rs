@@ -1,0 +1,252 @@
+//! The owner's sessions: listed, shown, made, proved anew and revoked. Each of it is recorded.
+
+use std::{path::PathBuf, pin::pin, str, sync::Arc, time::SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::HEAD_TIMEOUT;
+use crate::{
+    audit::rfc3339,
+    config::parse_duration,
+    passage::Gate,
+    policy::grant::Grant,
+    reason::Reason,
+    respond::Answer,
+    secret::Secret,
+    sessions::{ChangeError, Draft, Session},
+};
+
+/// Answers one request of the owner's in JSON. What cannot be recorded is not done, but for a session's end.
+pub(super) async fn answer(gate: &Gate, request: Request<Incoming>) -> Answer {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = Route::parse(&method, &path);
+    let known = route.as_ref().is_ok_and(|route| route.id().is_none_or(|id| gate.sessions.find(id).is_some()));
+    let outcome = match route {
+        Ok(route) => act(gate, route, request).await,
+        Err(failure) => Err(failure),
+    };
+    let (session, reason) = match &outcome {
+        Ok(done) => (done.session.as_deref(), None),
+        Err(failure) => (None, Some(failure.reason)),
+    };
+    // An id that is nobody's may be anything, a token pasted by mistake too.
+    let recorded = gate.record_owner(session, method.as_str(), known.then_some(&*path), reason);
+    let outcome = match (outcome, recorded) {
+        (Ok(done), Err(refusal)) => Err(undo(gate, &done, Failure::new(StatusCode::SERVICE_UNAVAILABLE, refusal.reason(), UNRECORDED))),
+        (outcome, _) => outcome,
+    };
+    gate.metrics.sessions(gate.sessions.list().len());
+    match outcome {
+        Ok(done) => page(done.status, &done.body),
+        Err(failure) => page(failure.status, &json!({ "error": failure.error, "reason": failure.reason.as_str() })),
+    }
+}
+
+/// A session that nobody could record was never made.
+fn undo(gate: &Gate, done: &Done, failure: Failure) -> Failure {
+    if let (StatusCode::CREATED, Some(session)) = (done.status, &done.session) {
+        drop(gate.sessions.revoke(session.id(), (gate.clock)()));
+    }
+    failure
+}
+
+enum Route<'p> {
+    List,
+    Create,
+    Show(&'p str),
+    Token(&'p str),
+    Revoke(&'p str),
+}
+
+impl<'p> Route<'p> {
+    fn parse(method: &Method, path: &'p str) -> Result<Self, Failure> {
+        let mut parts = path.strip_prefix('/').unwrap_or(path).split('/');
+        let parts = (parts.next(), parts.next(), parts.next(), parts.next());
+        match (method.as_str(), parts) {
+            ("GET" | "HEAD", (Some("sessions"), None, None, None)) => Ok(Self::List),
+            ("POST", (Some("sessions"), None, None, None)) => Ok(Self::Create),
+            ("GET" | "HEAD", (Some("sessions"), Some(id), None, None)) => Ok(Self::Show(id)),
+            ("POST", (Some("sessions"), Some(id), Some("token"), None)) => Ok(Self::Token(id)),
+            ("POST", (Some("sessions"), Some(id), Some("revoke"), None)) => Ok(Self::Revoke(id)),
+            (_, (Some("sessions"), None | Some(_), None | Some("token" | "revoke"), None)) => {
+                Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodRefused, INDEX))
+            }
+            _ => Err(Failure::new(StatusCode::NOT_FOUND, Reason::BadRequest, INDEX)),
+        }
+    }
+
+    fn id(&self) -> Option<&'p str> {
+        match self {
+            Self::List | Self::Create => None,
+            Self::Show(id) | Self::Token(id) | Self::Revoke(id) => Some(id),
+        }
+    }
+}
+
+/// What was done, before it is recorded.
+struct Done {
+    status: StatusCode,
+    session: Option<Arc<Session>>,
+    body: Value,
+}
+
+struct Failure {
+    status: StatusCode,
+    reason: Reason,
+    error: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, reason: Reason, error: impl Into<String>) -> Self {
+        Self { status, reason, error: error.into() }
+    }
+
+    fn bad(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, error)
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        let (status, reason) = match &error {
+            ChangeError::Id(_) | ChangeError::Past | ChangeError::RelativePolicy(_) | ChangeError::Fixed(_) => {
+                (StatusCode::BAD_REQUEST, Reason::BadRequest)
+            }
+            ChangeError::Policy(_) => (StatusCode::BAD_REQUEST, Reason::PolicyUnavailable),
+            ChangeError::Taken(_) => (StatusCode::CONFLICT, Reason::BadRequest),
+            ChangeError::Ended(reason) => (StatusCode::CONFLICT, *reason),
+            ChangeError::Unknown(_) => (StatusCode::NOT_FOUND, Reason::SessionUnknown),
+            ChangeError::TooMany | ChangeError::NoState | ChangeError::Signature | ChangeError::Unwritten(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Reason::Internal)
+            }
+        };
+        Self::new(status, reason, error.to_string())
+    }
+}
+
+async fn act(gate: &Gate, route: Route<'_>, request: Request<Incoming>) -> Result<Done, Failure> {
+    let now = (gate.clock)();
+    let find = |id: &str| gate.sessions.find(id).ok_or_else(|| Failure::from(ChangeError::Unknown(id.to_owned())));
+    match route {
+        Route::List => {
+            let all = gate.sessions.list().iter().map(|session| shown(session, now)).collect();
+            Ok(Done { status: StatusCode::OK, session: None, body: all })
+        }
+        Route::Create => {
+            let body = timeout(HEAD_TIMEOUT, gather(request.into_body()))
+                .await
+                .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, Reason::HeadTimeout, "the body did not come in time"))??;
+            let (session, token) = gate.sessions.create(draft(&body, now)?, now)?;
+            let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
+            Ok(Done { status: StatusCode::CREATED, session: Some(session), body })
+        }
+        Route::Show(id) => {
+            let session = find(id)?;
+            Ok(Done { status: StatusCode::OK, body: shown(&session, now), session: Some(session) })
+        }
+        Route::Token(id) => {
+            let token = gate.sessions.mint(id, now)?;
+            let session = find(id)?;
+            let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
+            Ok(Done { status: StatusCode::OK, session: Some(session), body })
+        }
+        Route::Revoke(id) => {
+            let session = gate.sessions.revoke(id, now)?;
+            Ok(Done { status: StatusCode::OK, body: shown(&session, now), session: Some(session) })
+        }
+    }
+}
+
+/// A session as its owner sees it: nothing of a token.
+fn shown(session: &Session, now: SystemTime) -> Value {
+    let governing = session.governing();
+    let state = session.standing(now).map_or_else(|reason| reason.as_str().trim_start_matches("session_"), |()| "active");
+    json!({
+        "id": session.id().as_ref(),
+        "state": state,
+        "origin": if session.is_configured() { "configuration" } else { "admin" },
+        "token": if governing.signed { "signed" } else { "fixed" },
+        "expires": governing.expires.map(rfc3339),
+        "policy": governing.policy.name(),
+        "access": governing.policy.access().as_str(),
+        "generation": governing.generation,
+        "repositories": governing.grant.repositories(),
+    })
+}
+
+/// Our own tokens are ASCII.
+fn spelled(token: &Secret) -> &str {
+    str::from_utf8(token.expose()).unwrap_or_default()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Wish {
+    id: Option<String>,
+    policy: Option<PathBuf>,
+    expires: Option<String>,
+    ttl: Option<String>,
+    repositories: Grant,
+}
+
+fn draft(body: &[u8], now: SystemTime) -> Result<Draft, Failure> {
+    let Wish { id, policy, expires, ttl, repositories: grant } = match body {
+        [] => Wish::default(),
+        // serde would read an array as the fields in their order.
+        body if !body.trim_ascii_start().starts_with(b"{") => return Err(Failure::bad("the body is no session: write a JSON object")),
+        body => serde_json::from_slice(body).map_err(|error| Failure::bad(format!("the body is no session: {error}")))?,
+    };
+    let expires = match (expires, ttl) {
+        (Some(_), Some(_)) => return Err(Failure::bad("\"expires\" and \"ttl\" exclude each other: write one of them")),
+        (Some(moment), None) => {
+            let moment: Timestamp =
+                moment.parse().map_err(|_| Failure::bad("\"expires\" names no moment: write one such as 2026-12-01T00:00:00Z"))?;
+            Some(moment.into())
+        }
+        (None, Some(ttl)) => {
+            let ttl = parse_duration(&ttl).map_err(|error| Failure::bad(format!("\"ttl\" is {error}: write one such as 8h")))?;
+            Some(now + ttl)
+        }
+        (None, None) => None,
+    };
+    Ok(Draft { id, policy, expires, grant })
+}
+
+async fn gather(body: Incoming) -> Result<Bytes, Failure> {
+    let too_large = || {
+        let error = format!("a session is described in {MAX_BODY} bytes at most");
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge, error)
+    };
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    let mut body = pin!(Limited::new(body, MAX_BODY));
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            if error.is::<LengthLimitError>() { too_large() } else { Failure::bad(format!("the body cannot be read: {error}")) }
+        })?;
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+fn page(status: StatusCode, body: &Value) -> Answer {
+    Answer::page(status, "application/json", format!("{body:#}\n"))
+}
+
+/// Most octets of a body.
+const MAX_BODY: usize = 256 * 1024;
+const INDEX: &str = "GET or POST /sessions, GET /sessions/ID, POST /sessions/ID/token and POST /sessions/ID/revoke are here";
+const UNRECORDED: &str = "it could not be recorded, and so it does not hold; the cause stands in the log";

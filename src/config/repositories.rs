@@ -1,0 +1,79 @@
+//! `[[session.repository]]`: what a session may do with repositories.
+
+use std::fmt;
+
+use toml::Spanned;
+
+use crate::{
+    github::RepositoryName,
+    policy::{
+        Problems, Table,
+        grant::{Access, Capability, Grant, RefPattern, RepositoryGrant},
+    },
+};
+
+/// The repositories of one session; `None` where an error says why they cannot be granted.
+pub(crate) fn read_grant(session: &mut Table<'_>, problems: &mut Problems) -> Option<Grant> {
+    let span = session.span.clone();
+    let mut repositories = Vec::new();
+    let mut whole = true;
+    for value in session.array("repository", problems) {
+        let table = Table::of(value, "an element of \"repository\"", problems);
+        match table.and_then(|table| read_repository(table, problems)) {
+            Some(repository) => repositories.push(repository),
+            None => whole = false,
+        }
+    }
+    match Grant::new(repositories) {
+        Ok(grant) => whole.then_some(grant),
+        Err(error) => {
+            problems.error(span, error.to_string(), None);
+            None
+        }
+    }
+}
+
+fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<RepositoryGrant> {
+    if !table.has("name") {
+        problems.error(table.span.clone(), "a repository has a \"name\"", Some("write name = \"OWNER/NAME\"".into()));
+    }
+    let name = table.string("name", problems);
+    let access = table.string("access", problems);
+    let [push, tags, bases] = ["push", "tags", "bases"].map(|key| table.strings(key, problems));
+    let grants = table.strings("grants", problems);
+    let [create, update, force, delete] =
+        ["create", "update", "force", "delete"].map(|key| table.boolean(key, problems).map(Spanned::into_inner));
+    table.finish(LATER_REPOSITORY, problems);
+    let name = name.and_then(|name| word(&name, RepositoryName::parse, problems));
+    let access = access.map(|access| word(&access, Access::parse, problems));
+    let push = words(&push, RefPattern::of_push, problems);
+    let tags = words(&tags, RefPattern::of_tags, problems);
+    let bases = words(&bases, RefPattern::parse, problems);
+    let grants = words(&grants, Capability::parse, problems);
+    let nothing = RepositoryGrant::reading(name?);
+    Some(RepositoryGrant {
+        access: access.unwrap_or(Some(nothing.access))?,
+        push: push?,
+        create: create.unwrap_or(nothing.create),
+        update: update.unwrap_or(nothing.update),
+        force: force.unwrap_or(nothing.force),
+        delete: delete.unwrap_or(nothing.delete),
+        tags: tags?,
+        bases: bases?,
+        grants: grants?,
+        ..nothing
+    })
+}
+
+fn words<T, E: fmt::Display>(texts: &[Spanned<String>], parse: fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<Vec<T>> {
+    let words: Vec<_> = texts.iter().filter_map(|text| word(text, parse, problems)).collect();
+    (words.len() == texts.len()).then_some(words)
+}
+
+fn word<T, E: fmt::Display>(text: &Spanned<String>, parse: fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<T> {
+    parse(text.get_ref()).inspect_err(|error| problems.error(text.span(), error.to_string(), None)).ok()
+}
+
+/// Keys of the interface that this version does not have yet, with why.
+const LATER_REPOSITORY: &[(&str, &str)] =
+    &[("upstream_path", "this version does not have the git door"), ("content", "this version does not have the git door")];

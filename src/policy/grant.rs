@@ -1,0 +1,324 @@
+//! What a session may do with repositories, as written: validated data, which nothing here judges by.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::refs::{RefRules, RefRulesError, Rights};
+use crate::github::{NameError, RepositoryName};
+
+/// The repositories of a session; none is granted twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<RepositoryGrant>", into = "Vec<RepositoryGrant>")]
+pub struct Grant {
+    repositories: Vec<RepositoryGrant>,
+}
+
+impl Grant {
+    /// # Errors
+    /// More than [`MAX_REPOSITORIES`], the same name twice, rights to push beside read access, or a `push` or `tags` that no ref can
+    /// be judged by.
+    pub fn new(repositories: Vec<RepositoryGrant>) -> Result<Self, GrantError> {
+        if repositories.len() > MAX_REPOSITORIES {
+            return Err(GrantError::TooMany);
+        }
+        let mut names = BTreeSet::new();
+        for repository in &repositories {
+            repository.check()?;
+            if !names.insert(&repository.name) {
+                return Err(GrantError::Twice(repository.name.clone()));
+            }
+        }
+        Ok(Self { repositories })
+    }
+
+    pub fn repositories(&self) -> &[RepositoryGrant] {
+        &self.repositories
+    }
+}
+
+impl TryFrom<Vec<RepositoryGrant>> for Grant {
+    type Error = GrantError;
+
+    fn try_from(repositories: Vec<RepositoryGrant>) -> Result<Self, GrantError> {
+        Self::new(repositories)
+    }
+}
+
+impl From<Grant> for Vec<RepositoryGrant> {
+    fn from(grant: Grant) -> Self {
+        grant.repositories
+    }
+}
+
+/// One repository's rights. What is not written is not granted, but for `create`, `update` and `force`: a ref that may be
+/// pushed is the session's own, and may be made and moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key that its author writes, and none depends on another")]
+pub struct RepositoryGrant {
+    pub name: RepositoryName,
+    #[serde(default)]
+    pub access: Access,
+    /// Whole refs, such as `refs/heads/agent/fix-1`, or patterns of them.
+    #[serde(default)]
+    pub push: Vec<RefPattern>,
+    #[serde(default = "granted")]
+    pub create: bool,
+    #[serde(default = "granted")]
+    pub update: bool,
+    #[serde(default = "granted")]
+    pub force: bool,
+    #[serde(default)]
+    pub delete: bool,
+    /// Tags that may be created.
+    #[serde(default)]
+    pub tags: Vec<RefPattern>,
+    /// Branches that a pull request may target.
+    #[serde(default)]
+    pub bases: Vec<RefPattern>,
+    /// What else may be done, by name.
+    #[serde(default)]
+    pub grants: Vec<Capability>,
+}
+
+impl RepositoryGrant {
+    /// To be read and nothing else.
+    pub fn reading(name: RepositoryName) -> Self {
+        let Rights { create, update, force, delete } = Rights::default();
+        let (push, tags, bases, grants) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { name, access: Access::Read, push, create, update, force, delete, tags, bases, grants }
+    }
+
+    /// To be read, and one branch pushed.
+    pub fn pushing(name: RepositoryName, branch: &str) -> Result<Self, GrantError> {
+        let push = vec![RefPattern::parse(&format!("refs/heads/{branch}"))?];
+        Ok(Self { access: Access::Write, push, ..Self::reading(name) })
+    }
+
+    fn check(&self) -> Result<(), GrantError> {
+        if self.access == Access::Read && !(self.push.is_empty() && self.tags.is_empty()) {
+            return Err(GrantError::ReadOnly(self.name.clone()));
+        }
+        if [&self.push, &self.tags, &self.bases].iter().any(|patterns| patterns.len() > MAX_PATTERNS) || self.grants.len() > MAX_PATTERNS {
+            return Err(GrantError::TooMany);
+        }
+        self.rules().map(drop).map_err(GrantError::Rules)
+    }
+
+    /// What its refs are judged by.
+    pub fn rules(&self) -> Result<RefRules, RefRulesError> {
+        let &Self { create, update, force, delete, .. } = self;
+        RefRules::parse(&texts(&self.push), &texts(&self.tags), Rights { create, update, force, delete })
+    }
+}
+
+impl RefPattern {
+    /// An entry of `push`, by which a ref can be judged.
+    pub fn of_push(text: &str) -> Result<Self, GrantError> {
+        let pattern = Self::parse(text)?;
+        RefRules::parse(&[text.to_owned()], &[], Rights::default()).map_err(GrantError::Rules)?;
+        Ok(pattern)
+    }
+
+    /// An entry of `tags`, by which a ref can be judged.
+    pub fn of_tags(text: &str) -> Result<Self, GrantError> {
+        let pattern = Self::parse(text)?;
+        RefRules::parse(&[], &[text.to_owned()], Rights::default()).map_err(GrantError::Rules)?;
+        Ok(pattern)
+    }
+}
+
+fn texts(patterns: &[RefPattern]) -> Vec<String> {
+    patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect()
+}
+
+const fn granted() -> bool {
+    true
+}
+
+/// Whether a repository may be written to at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    #[default]
+    Read,
+    Write,
+}
+
+impl Access {
+    pub fn parse(word: &str) -> Result<Self, GrantError> {
+        match word {
+            "read" => Ok(Self::Read),
+            "write" => Ok(Self::Write),
+            other => Err(GrantError::Access(excerpt(other))),
+        }
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident, $error:ident, $check:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            pub fn parse(text: &str) -> Result<Self, GrantError> {
+                if $check(text) { Ok(Self(text.into())) } else { Err(GrantError::$error(excerpt(text))) }
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = GrantError;
+
+            fn try_from(text: String) -> Result<Self, GrantError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+words! {
+    /// A ref, a branch or a tag, or a pattern of them: `*` stays inside one level, `**` does not. Otherwise as
+    /// git-check-ref-format(1) has it.
+    RefPattern, Pattern, is_pattern;
+    /// Something that may be done with a repository, such as `pull_requests` or `actions.rerun`.
+    Capability, Capability, is_capability;
+}
+
+fn is_pattern(text: &str) -> bool {
+    let is_level =
+        |level: &str| !level.is_empty() && !level.starts_with('.') && !level.ends_with('.') && level.strip_suffix(".lock").is_none();
+    let refused = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '~' | '^' | ':' | '?' | '[' | '\\');
+    text.len() <= MAX_PATTERN && text.split('/').all(is_level) && !text.contains(refused) && !text.contains("..") && !text.contains("@{")
+}
+
+fn is_capability(text: &str) -> bool {
+    let spelled = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    text.len() <= MAX_CAPABILITY && text.split('.').all(spelled)
+}
+
+/// Why something is no grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantError {
+    Name(NameError),
+    Access(Box<str>),
+    Pattern(Box<str>),
+    Capability(Box<str>),
+    /// A `push` or `tags` that no ref can be judged by.
+    Rules(RefRulesError),
+    /// Rights to push where the access is `read`.
+    ReadOnly(RepositoryName),
+    Twice(RepositoryName),
+    TooMany,
+}
+
+impl fmt::Display for GrantError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => write!(f, "{error}"),
+            Self::Rules(error) => write!(f, "{error}"),
+            Self::Access(text) => write!(f, "no access: \"{text}\"; write \"read\" or \"write\""),
+            Self::Pattern(text) => write!(f, "no ref and no pattern of refs: \"{text}\"; write one such as \"refs/heads/agent/*\""),
+            Self::Capability(text) => write!(f, "nothing that can be granted: \"{text}\"; write one such as \"pull_requests\""),
+            Self::ReadOnly(name) => write!(f, "{name} may be pushed to and has access \"read\"; write access = \"write\""),
+            Self::Twice(name) => write!(f, "{name} is granted twice; write one table for each repository"),
+            Self::TooMany => write!(f, "more than {MAX_REPOSITORIES} repositories, or {MAX_PATTERNS} entries in one list"),
+        }
+    }
+}
+
+impl std::error::Error for GrantError {}
+
+fn excerpt(text: &str) -> Box<str> {
+    text.chars().take(MAX_EXCERPT).flat_map(char::escape_debug).collect::<String>().into()
+}
+
+/// Most repositories of one session.
+const MAX_REPOSITORIES: usize = 256;
+/// Most entries of `push`, `tags`, `bases` and `grants`.
+const MAX_PATTERNS: usize = 256;
+const MAX_PATTERN: usize = 255;
+const MAX_CAPABILITY: usize = 64;
+/// Most characters of an offending text that an error shows.
+const MAX_EXCERPT: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> RepositoryName {
+        RepositoryName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn patterns() {
+        for good in ["refs/heads/agent/fix-1", "refs/heads/agent/**", "main", "v1.*", "refs/heads/ä"] {
+            assert!(RefPattern::parse(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "/main", "main/", "a//b", "a..b", "a b", "a\tb", "a~1", "a^", "a:b", "a?", "a[b]", "a\\b", "a@{1}", ".a", "a.", "a.lock"]
+        {
+            assert!(RefPattern::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_granted_by_name() {
+        for (text, good) in [("issues", true), ("actions.rerun", true), ("", false), ("a..b", false), ("Issues", false), ("a b", false)] {
+            assert_eq!(Capability::parse(text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn grants_that_contradict_themselves() {
+        let pushing = RepositoryGrant::pushing(name("octo/spoon"), "fix").unwrap();
+        assert!(Grant::new(vec![pushing.clone(), RepositoryGrant::reading(name("octo/fork"))]).is_ok());
+        let read = RepositoryGrant { access: Access::Read, ..pushing.clone() };
+        assert_eq!(Grant::new(vec![read]), Err(GrantError::ReadOnly(name("octo/spoon"))));
+        let short = RepositoryGrant { push: vec![RefPattern::parse("main").unwrap()], ..pushing.clone() };
+        assert!(matches!(Grant::new(vec![short]), Err(GrantError::Rules(_))));
+        let again = RepositoryGrant::reading(name("Octo/Spoon"));
+        assert_eq!(Grant::new(vec![pushing.clone(), again]), Err(GrantError::Twice(name("Octo/Spoon"))));
+        let many = (0..=MAX_REPOSITORIES).map(|number| RepositoryGrant::reading(name(&format!("a/{number}")))).collect();
+        assert_eq!(Grant::new(many), Err(GrantError::TooMany));
+    }
+
+    #[test]
+    fn a_record_is_read_strictly() {
+        let read = |text: &str| serde_json::from_str::<Grant>(text).map_err(|error| error.to_string());
+        let written = r#"[{"name":"octo/spoon","access":"write","push":["refs/heads/x"],"grants":["issues"]}]"#;
+        let grant = read(written).unwrap();
+        let [repository] = grant.repositories() else { panic!("{grant:?}") };
+        assert!(repository.create && repository.update && repository.force && !repository.delete);
+        assert_eq!(read(&serde_json::to_string(&grant).unwrap()), Ok(grant));
+        assert_eq!(read("[]"), Ok(Grant::default()));
+        for bad in [
+            r#"[{"name":"octo/spoon","wiki":true}]"#,
+            r#"[{"name":"octo/spoon","name":"octo/other"}]"#,
+            r#"[{"name":"octo/../spoon"}]"#,
+            r#"[{"name":"octo/spoon","access":"admin"}]"#,
+            r#"[{"name":"octo/spoon","push":["refs/heads/x"]}]"#,
+            r#"[{"access":"read"}]"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the owner changes while the program runs: sessions made, proved anew and revoked.
+
+use std::{fmt, io, path::PathBuf, sync::Arc, time::SystemTime};
+
+use aws_lc_rs::rand;
+
+use super::{
+    ANONYMOUS, Kept, Sessions, Wanted,
+    keys::hex,
+    policy_of,
+    session::{Governing, Session},
+    store::{Record, Store},
+};
+use crate::{
+    policy::grant::Grant,
+    reason::Reason,
+    secret::Secret,
+    token::{Claims, MAX_ID, is_session_id},
+};
+
+/// A session that is to be made.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    /// None: any that is free.
+    pub(crate) id: Option<String>,
+    /// An absolute path; none: the policy of sessions that name none.
+    pub(crate) policy: Option<PathBuf>,
+    pub(crate) expires: Option<SystemTime>,
+    pub(crate) grant: Grant,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum ChangeError {
+    NoState,
+    Id(String),
+    Taken(Arc<str>),
+    Past,
+    TooMany,
+    RelativePolicy(PathBuf),
+    Policy(String),
+    Unknown(String),
+    /// The session holds no more, so nothing can prove it.
+    Ended(Reason),
+    /// A token of the operator's proves it.
+    Fixed(Arc<str>),
+    Signature,
+    /// The session is made or revoked until the next start, and not beyond.
+    Unwritten(io::Error),
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoState => f.write_str("there is no place for records: write [state] and dir = \"…\" in the configuration"),
+            Self::Id(id) => write!(f, "no session id: {:?}; it is 1 to {MAX_ID} letters, digits, '-', '_' and '.'", excerpt(id)),
+            Self::Taken(id) => write!(f, "there is a session {id:?} already, or there was one: choose another id"),
+            Self::Past => f.write_str("the session would have expired already"),
+            Self::TooMany => write!(f, "there are {MAX_RECORDS} records of sessions: give sessions an expiry, and they go by themselves"),
+            Self::RelativePolicy(path) => write!(f, "the policy {:?} is no absolute path", excerpt(&path.display().to_string())),
+            Self::Policy(why) => write!(f, "the policy cannot be used: {why}"),
+            Self::Unknown(id) => write!(f, "there is no session {:?}", excerpt(id)),
+            Self::Ended(reason) => write!(f, "the session holds no more ({reason}): make another"),
+            Self::Fixed(id) => write!(f, "session {id:?} is proved by the token that the configuration names"),
+            Self::Signature => f.write_str("no token could be signed"),
+            Self::Unwritten(error) => write!(f, "the change cannot be written and ends with this process: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
+
+impl Sessions {
+    /// Makes a session and its first token. It is on disk before it holds.
+    pub(crate) fn create(&self, draft: Draft, now: SystemTime) -> Result<(Arc<Session>, Secret), ChangeError> {
+        let store = self.store.as_ref().ok_or(ChangeError::NoState)?;
+        let mut kept = self.lock();
+        self.forget_expired(store, &mut kept, now);
+        if kept.records.len() >= MAX_RECORDS {
+            return Err(ChangeError::TooMany);
+        }
+        let id = self.free_id(&kept, draft.id)?;
+        if draft.expires.is_some_and(|expires| expires <= now) {
+            return Err(ChangeError::Past);
+        }
+        if let Some(path) = draft.policy.as_ref().filter(|path| !path.is_absolute()) {
+            return Err(ChangeError::RelativePolicy(path.clone()));
+        }
+        let policy = policy_of(draft.policy.as_deref(), kept.policy.as_ref()).map_err(ChangeError::Policy)?;
+        let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone());
+        let (expires, generation) = (record.expires(), *self.generation.borrow());
+        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true };
+        let session = Wanted { id: id.clone(), configured: false, governing, closed: None }.into_session();
+        let token = sign(store, &session, now)?;
+        store.write(&record).map_err(ChangeError::Unwritten)?;
+        kept.records.insert(id.clone(), Ok(record));
+        let mut table = self.table.load().as_ref().clone();
+        table.by_id.insert(id, Arc::clone(&session));
+        self.table.store(Arc::new(table));
+        Ok((session, token))
+    }
+
+    /// Another token of a session; those before it stay good.
+    pub(crate) fn mint(&self, id: &str, now: SystemTime) -> Result<Secret, ChangeError> {
+        let store = self.store.as_ref().ok_or(ChangeError::NoState)?;
+        let session = self.find(id).ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
+        session.standing(now).map_err(ChangeError::Ended)?;
+        sign(store, &session, now)
+    }
+
+    /// Ends a session for good: at once, and for every start to come.
+    ///
+    /// # Errors
+    /// [`ChangeError::Unknown`]. The session is revoked even where the error says that this could not be written.
+    pub(crate) fn revoke(&self, id: &str, now: SystemTime) -> Result<Arc<Session>, ChangeError> {
+        let mut kept = self.lock();
+        let session = self.find(id).ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
+        session.close(Reason::SessionRevoked);
+        self.generation.send_modify(|_| {});
+        let record = match kept.records.get(id) {
+            // A record that cannot be read refuses its session as it is.
+            Some(Err(_)) => return Ok(session),
+            Some(Ok(record)) => record.clone().revoked(),
+            None => Record::of_configured(session.id(), now),
+        };
+        self.store.as_ref().ok_or(ChangeError::NoState)?.write(&record).map_err(ChangeError::Unwritten)?;
+        kept.records.insert(session.id().clone(), Ok(record));
+        Ok(session)
+    }
+
+    fn free_id(&self, kept: &Kept, wanted: Option<String>) -> Result<Arc<str>, ChangeError> {
+        let id: Arc<str> = match wanted {
+            Some(id) if id == ANONYMOUS || !is_session_id(&id) => return Err(ChangeError::Id(id)),
+            Some(id) => id.into(),
+            None => {
+                let mut octets = [0; 8];
+                rand::fill(&mut octets).map_err(|_| ChangeError::Signature)?;
+                format!("s-{}", &*hex(&octets)).into()
+            }
+        };
+        if kept.records.contains_key(&id) || self.find(&id).is_some() { Err(ChangeError::Taken(id)) } else { Ok(id) }
+    }
+
+    fn forget_expired(&self, store: &Store, kept: &mut Kept, now: SystemTime) {
+        let mut table = self.table.load().as_ref().clone();
+        let before = kept.records.len();
+        kept.records.retain(|id, found| {
+            let forgotten = found.as_ref().is_ok_and(|record| record.is_forgettable(now));
+            if forgotten {
+                store.forget(id);
+                table.by_id.remove(id);
+            }
+            !forgotten
+        });
+        if kept.records.len() < before {
+            self.table.store(Arc::new(table));
+        }
+    }
+}
+
+fn sign(store: &Store, session: &Session, now: SystemTime) -> Result<Secret, ChangeError> {
+    let governing = session.governing();
+    if !governing.signed {
+        return Err(ChangeError::Fixed(session.id().clone()));
+    }
+    let claims = Claims { session: session.id().as_ref().into(), issued: now, expires: governing.expires };
+    store.keys.sign(&claims).ok_or(ChangeError::Signature)
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(MAX_EXCERPT).collect()
+}
+
+/// Most records of sessions.
+const MAX_RECORDS: usize = 20_000;
+/// Most characters of an offending text that an error shows.
+const MAX_EXCERPT: usize = 60;

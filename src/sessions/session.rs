@@ -1,0 +1,153 @@
+//! One session as it runs: what governs it, what it has open, what was last refused to it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    audit::{bounded_method, bounded_path},
+    destination::Host,
+    limits::SessionLimits,
+    policy::{Denial, Policy, RuleRef, grant::Grant},
+    reason::Reason,
+};
+
+/// One sandbox's grant.
+pub(crate) struct Session {
+    id: Arc<str>,
+    /// It stands in the configuration; else it was made over the admin interface.
+    configured: bool,
+    limits: SessionLimits,
+    governing: ArcSwap<Governing>,
+    /// Why it holds no more, once it does not; it never holds again.
+    closed: OnceLock<Reason>,
+    refusals: Mutex<VecDeque<Refusal>>,
+}
+
+/// What a reload replaces at once.
+pub(crate) struct Governing {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) generation: u64,
+    pub(crate) expires: Option<SystemTime>,
+    pub(crate) grant: Grant,
+    /// Tokens that we signed prove it; else a fixed one of the operator's does.
+    pub(crate) signed: bool,
+}
+
+impl Session {
+    pub(super) fn new(id: Arc<str>, configured: bool, governing: Governing) -> Self {
+        Self {
+            id,
+            configured,
+            limits: SessionLimits::new(&governing.policy.limits()),
+            governing: ArcSwap::from_pointee(governing),
+            closed: OnceLock::new(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    pub(super) fn govern(&self, governing: Governing) {
+        self.limits.update(&governing.policy.limits());
+        self.governing.store(Arc::new(governing));
+    }
+
+    /// Ends it for good.
+    pub(super) fn close(&self, reason: Reason) {
+        let _ = self.closed.set(reason);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get().is_some()
+    }
+
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(crate) fn is_configured(&self) -> bool {
+        self.configured
+    }
+
+    pub(crate) fn limits(&self) -> &SessionLimits {
+        &self.limits
+    }
+
+    /// The policy in force and its generation: for one decision, not for as long as a stream lives.
+    pub(crate) fn governing(&self) -> Arc<Governing> {
+        self.governing.load_full()
+    }
+
+    /// Whether it still holds; for what was opened earlier.
+    ///
+    /// # Errors
+    /// [`Reason::SessionExpired`], [`Reason::SessionRevoked`], [`Reason::PolicyUnavailable`].
+    pub(crate) fn standing(&self, now: SystemTime) -> Result<(), Reason> {
+        if let Some(reason) = self.closed.get() {
+            return Err(*reason);
+        }
+        match self.governing.load().expires {
+            Some(expires) if expires <= now => Err(Reason::SessionExpired),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Remembers a refusal, forgetting the oldest above [`MAX_REFUSALS`].
+    pub(crate) fn remember(&self, refusal: Refusal) {
+        let mut refusals = self.lock();
+        if refusals.len() == MAX_REFUSALS {
+            refusals.pop_front();
+        }
+        refusals.push_back(refusal);
+    }
+
+    /// The latest refusals, the last one first.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        self.lock().iter().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Refusal>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What was refused to a sandbox, as its own pages show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) time: SystemTime,
+    pub(crate) reason: Reason,
+    pub(crate) host: Option<Host>,
+    pub(crate) port: Option<u16>,
+    pub(crate) method: Option<String>,
+    /// Without its query.
+    pub(crate) path: Option<String>,
+    pub(crate) rule: Option<RuleRef>,
+    pub(crate) allow_with: Option<String>,
+    pub(crate) detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(denial: &Denial, time: SystemTime) -> Self {
+        let Denial { reason, host, port, address: _, rule, allow_with, detail } = denial.clone();
+        Self { time, reason, host, port, method: None, path: None, rule, allow_with, detail }
+    }
+
+    /// The same for a request; method and path are cut as in an audit record.
+    #[must_use]
+    pub(crate) fn requesting(self, method: &str, path: Option<&str>) -> Self {
+        Self { method: Some(bounded_method(method).to_owned()), path: path.map(|path| bounded_path(path).to_owned()), ..self }
+    }
+}
+
+/// Refusals that a session remembers.
+pub(crate) const MAX_REFUSALS: usize = 100;

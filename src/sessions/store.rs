@@ -1,0 +1,144 @@
+//! What is kept of sessions between one run and the next: a record each, and the keys of their tokens.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    files::{self, StoreError},
+    keys::Keys,
+};
+use crate::{policy::grant::Grant, token::is_session_id};
+
+/// One session as its file has it. Every key must be there: one that was lost must not be taken for one never written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    schema: u32,
+    pub(super) id: Box<str>,
+    /// The session stands in the configuration, and this only remembers that it was revoked.
+    pub(super) configured: bool,
+    /// Times are seconds since 1970.
+    pub(super) created: u64,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) expires: Option<u64>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) policy: Option<PathBuf>,
+    pub(super) repositories: Grant,
+    pub(super) revoked: bool,
+}
+
+impl Record {
+    /// A session that holds, made now.
+    pub(super) fn new(id: &str, now: SystemTime, expires: Option<SystemTime>, policy: Option<PathBuf>, repositories: Grant) -> Self {
+        let expires = expires.map(seconds);
+        Self { schema: SCHEMA, id: id.into(), configured: false, created: seconds(now), expires, policy, repositories, revoked: false }
+    }
+
+    /// That a session of the configuration was revoked.
+    pub(super) fn of_configured(id: &str, now: SystemTime) -> Self {
+        Self { configured: true, ..Self::new(id, now, None, None, Grant::default()).revoked() }
+    }
+
+    #[must_use]
+    pub(super) fn revoked(self) -> Self {
+        Self { revoked: true, ..self }
+    }
+
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        self.expires.and_then(|expires| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expires)))
+    }
+
+    /// Whether no token of it can be good any more, whatever this machine's clock did meanwhile.
+    pub(super) fn is_forgettable(&self, now: SystemTime) -> bool {
+        self.expires().is_some_and(|expires| expires + KEPT_AFTER_EXPIRY < now)
+    }
+}
+
+/// A record, or why it is none: its session is refused then.
+pub(super) type Found = Result<Record, StoreError>;
+
+/// A directory that outlives the process.
+pub(crate) struct Store {
+    records: PathBuf,
+    pub(super) keys: Keys,
+}
+
+impl Store {
+    /// Whether a directory was used as a store before.
+    pub(crate) fn exists(state: &Path) -> bool {
+        fs::symlink_metadata(state.join(RECORDS)).is_ok()
+    }
+
+    /// Opens a directory, and makes what is missing in it, the first signing key too.
+    pub(crate) fn open(state: &Path, now: SystemTime) -> Result<Self, StoreError> {
+        let records = state.join(RECORDS);
+        files::make_directory(&records).map_err(|error| StoreError::new(&records, &error))?;
+        Ok(Self { keys: Keys::open(&state.join(KEYS), now)?, records })
+    }
+
+    /// Every record by the id that its file's name gives. What is forgettable is removed.
+    pub(super) fn load(&self, now: SystemTime) -> Result<BTreeMap<Arc<str>, Found>, StoreError> {
+        let mut found = BTreeMap::new();
+        for name in files::names(&self.records).map_err(|error| StoreError::new(&self.records, &error))? {
+            let Some(id) = name.strip_suffix(SUFFIX).filter(|id| is_session_id(id)) else {
+                return Err(StoreError::new(&self.records.join(name), &"no name of a session's record"));
+            };
+            match self.read(id) {
+                Ok(record) if record.is_forgettable(now) => self.forget(id),
+                record => drop(found.insert(id.into(), record)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, id: &str) -> Found {
+        let path = self.path(id);
+        let text = files::read_private(&path, MAX_RECORD).map_err(|error| StoreError::new(&path, &error))?;
+        let record: Record = serde_json::from_slice(&text).map_err(|error| StoreError::new(&path, &error))?;
+        // serde would read an array as the fields in their order.
+        if !text.starts_with(b"{") || record.schema != SCHEMA || *record.id != *id {
+            return Err(StoreError::new(&path, &"it is the record of another session, or of another version"));
+        }
+        Ok(record)
+    }
+
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(record)?;
+        text.push(b'\n');
+        if text.len() as u64 > MAX_RECORD {
+            return Err(io::Error::other(format!("a session's record is {MAX_RECORD} bytes at most")));
+        }
+        files::replace(&self.records, &format!("{}{SUFFIX}", record.id), &text)
+    }
+
+    /// Removes a record; one that stays is removed another time.
+    pub(super) fn forget(&self, id: &str) {
+        if let Err(error) = fs::remove_file(self.path(id)) {
+            tracing::warn!(%error, id, "the record of a session long expired cannot be removed");
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.records.join(format!("{id}{SUFFIX}"))
+    }
+}
+
+fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+const SCHEMA: u32 = 1;
+const RECORDS: &str = "sessions";
+const KEYS: &str = "keys";
+const SUFFIX: &str = ".json";
+/// Most octets of a record.
+const MAX_RECORD: u64 = 1024 * 1024;
+/// A clock that was set back by less than this brings no session back to life.
+const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(24 * 3600);
