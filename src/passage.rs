@@ -167,18 +167,18 @@ impl Gate {
         if !admitted.dropped().is_empty() {
             tracing::info!(host = %permit.destination().host, dropped = ?admitted.dropped(), "addresses that may not be dialled");
         }
-        self.record(Some(subject), asked.kind, None, record)
+        self.record(Some(subject), record)
     }
 
     /// Writes a record and counts it. What cannot be recorded is refused.
-    fn record(&self, subject: Option<&Subject>, kind: Kind, reason: Option<Reason>, mut record: Record) -> Result<(), Refusal> {
+    fn record(&self, subject: Option<&Subject>, mut record: Record) -> Result<(), Refusal> {
         if let Some(subject) = subject {
             record = record.under(subject.session.id(), subject.governing.generation);
         }
         let recorded = self.audit.record(&record).map_err(|_| Refusal::new(Reason::AuditUnavailable, UNRECORDED));
         // An approval that is not on record does not stand; what is refused instead is counted on its own.
-        if recorded.is_ok() || reason.is_some() {
-            self.metrics.decided(kind, reason);
+        if recorded.is_ok() || record.reason().is_some() {
+            self.metrics.decided(record.kind(), record.reason());
         }
         recorded
     }
@@ -198,7 +198,7 @@ impl Gate {
         if let Some(reason) = reason {
             record = record.refused(reason);
         }
-        self.record(None, Kind::Admin, reason, record)
+        self.record(None, record)
     }
 
     /// Records a refusal, remembers it for the session's pages, and words the answer.
@@ -221,7 +221,7 @@ impl Gate {
             record = record.at(address);
         }
         // It is refused either way; a record that is lost is counted by the audit itself.
-        let _ = self.record(subject, asked.kind, Some(denial.reason), record);
+        let _ = self.record(subject, record);
         let Some(subject) = subject else { return refusal };
         let mut remembered = sessions::Refusal::new(denial, (self.clock)());
         if let Some(method) = &asked.method {

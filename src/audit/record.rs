@@ -113,6 +113,15 @@ impl Record {
         Self { passed: Some(Passed { up, down, duration }), ..self }
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Why it was refused or failed; none where it was allowed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
     pub(super) fn session(&self) -> Option<&str> {
         self.session.as_deref()
     }

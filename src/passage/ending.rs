@@ -62,7 +62,7 @@ impl Drop for Ending {
         );
         match self.refusal.take() {
             // Nobody is left to be told that the end of a tunnel could not be recorded.
-            None => drop(gate.record(Some(subject), asked.kind, None, record)),
+            None => drop(gate.record(Some(subject), record)),
             Some(refusal) => drop(gate.note(Some(subject), asked, refusal, record)),
         }
     }
