@@ -20,6 +20,7 @@
 // ── 0 · words: plain types that every floor may name
 pub mod address;
 pub mod destination;
+pub mod endpoint;
 pub mod reason;
 pub mod secret;
 

@@ -58,6 +58,7 @@ const CRATES: &[(&str, Home)] = &[
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
     ("rustix", Home::Rooms(&["server"])),
+    ("rustls_native_certs", Home::Rooms(&["upstream"])),
     ("sd_notify", Home::Rooms(&["command"])),
     ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "token"])),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
