@@ -21,6 +21,7 @@ mod refs;
 
 mod document;
 pub mod grant;
+mod repositories;
 pub mod lists;
 
 mod compile;
@@ -38,7 +39,8 @@ pub use self::{
     permit::{Admitted, Permit},
     problem::{Problem, Severity, Source},
     question::{Approval, Question},
-    refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights, decide_push},
+    refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights},
+    repositories::{RepositoryPermit, decide_push, decide_repository},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
 };
 use self::{

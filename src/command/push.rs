@@ -8,10 +8,7 @@ use super::{Console, DONE, FAILED, REFUSED, report::render};
 use crate::{
     config::read_grant,
     github::{RepositoryName, push::RefName},
-    policy::{
-        ChangeKind, Problem, Problems, PushDenial, RefChange, Source, Table, decide_push,
-        grant::{Access, Grant},
-    },
+    policy::{ChangeKind, Problem, Problems, PushDenial, RefChange, Source, Table, decide_push, grant::Grant},
     reason::{Reason, Verdict},
 };
 
@@ -125,21 +122,11 @@ impl Grants {
         if self.expires.is_some_and(|end| end <= now) {
             return Answer::refused(Reason::SessionExpired, "The session has expired.".into());
         }
-        let changes = [RefChange { name, kind: arguments.change.kind() }];
-        let [change] = &changes;
-        let rules = match self.grant.repositories().iter().find(|granted| granted.name == repository) {
-            Some(granted) if granted.access == Access::Write => granted.rules(),
-            Some(_) => return PushDenial::read_only(&repository, &changes).into(),
-            None => return PushDenial::not_granted(&repository, &changes).into(),
-        };
-        let rules = match rules {
-            Ok(rules) => rules,
-            Err(error) => return Answer::refused(Reason::RefNotGranted, format!("The grant cannot be judged by: {error}.")),
-        };
-        match decide_push(&rules, &repository, &changes) {
+        let change = RefChange { name, kind: arguments.change.kind() };
+        match decide_push(&self.grant, &repository, &[change]) {
             Ok(permit) => {
                 let verify = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
-                let rule = rules.judge(change).ok().map(str::to_owned);
+                let rule = permit.entries().first().map(ToString::to_string);
                 Answer { reason: None, rule, allow_with: Vec::new(), sentences: verify.into_iter().collect() }
             }
             Err(denial) => (*denial).into(),

@@ -35,6 +35,10 @@ impl Grant {
     pub fn repositories(&self) -> &[RepositoryGrant] {
         &self.repositories
     }
+
+    pub fn find(&self, name: &RepositoryName) -> Option<&RepositoryGrant> {
+        self.repositories.iter().find(|granted| granted.name == *name)
+    }
 }
 
 impl TryFrom<Vec<RepositoryGrant>> for Grant {

@@ -1,15 +1,15 @@
 //! Which refs a session may push, and how.
 
-use std::{collections::BTreeSet, fmt};
+mod denial;
+
+use std::fmt;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::{
-    github::{
-        RepositoryName,
-        push::{RefName, RefUpdate},
-    },
-    reason::Reason,
+pub use self::denial::PushDenial;
+use crate::github::{
+    RepositoryName,
+    push::{RefName, RefUpdate},
 };
 
 /// What a grant of one repository says about refs.
@@ -127,12 +127,18 @@ impl From<&RefUpdate> for RefChange {
 #[must_use]
 pub struct PushPermit {
     repository: RepositoryName,
+    entries: Vec<Box<str>>,
     to_verify: Vec<RefName>,
 }
 
 impl PushPermit {
     pub fn repository(&self) -> &RepositoryName {
         &self.repository
+    }
+
+    /// The entry of the grant that allows each change, in their order.
+    pub fn entries(&self) -> &[Box<str>] {
+        &self.entries
     }
 
     /// The refs whose update the grant allows only if it leaves no commit behind. A push does not show that: who forwards it verifies
@@ -142,15 +148,16 @@ impl PushPermit {
     }
 }
 
-/// Whether a push may go on. Every change must be allowed, or none is made: objects of a refused change would go up with the others.
-pub fn decide_push(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange]) -> Result<PushPermit, Box<PushDenial>> {
-    let verdicts: Vec<_> = changes.iter().map(|change| rules.judge(change).err()).collect();
-    if verdicts.iter().any(Option::is_some) {
-        return Err(Box::new(PushDenial::of_refs(rules, repository, changes, &verdicts)));
+/// Whether every change of a push may be made, or else none is: objects of a refused change would go up with the others.
+pub(super) fn decide_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange]) -> Result<PushPermit, Box<PushDenial>> {
+    let verdicts: Vec<_> = changes.iter().map(|change| rules.judge(change)).collect();
+    if verdicts.iter().any(Result::is_err) {
+        let refusals: Vec<_> = verdicts.into_iter().map(Result::err).collect();
+        return Err(Box::new(PushDenial::of_refs(rules, repository, changes, &refusals)));
     }
     let unknown = |change: &&RefChange| change.kind == ChangeKind::Update && !rules.rights.force;
     let to_verify = changes.iter().filter(unknown).map(|change| change.name.clone()).collect();
-    Ok(PushPermit { repository: repository.clone(), to_verify })
+    Ok(PushPermit { repository: repository.clone(), entries: verdicts.into_iter().flatten().map(Box::from).collect(), to_verify })
 }
 
 /// Why a ref may not change so.
@@ -193,82 +200,6 @@ impl Refusal {
             Self::TagStands | Self::Reserved => None,
         }
     }
-}
-
-/// A refused push, with what git is to print.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PushDenial {
-    pub reason: Reason,
-    pub repository: RepositoryName,
-    /// Each ref of the push, in order, with a few words why it does not change.
-    pub refs: Vec<(RefName, String)>,
-    /// The entries of the grant.
-    pub may_push: Vec<String>,
-    /// Lines of a session's table that would allow it, each once; empty where none would.
-    pub allow_with: Vec<String>,
-    /// Whole sentences for the session's people, a line each: what was refused and what may be done instead.
-    pub advice: Vec<String>,
-}
-
-impl PushDenial {
-    /// No grant names the repository.
-    pub fn not_granted(repository: &RepositoryName, changes: &[RefChange]) -> Self {
-        Self {
-            reason: Reason::RepositoryNotGranted,
-            repository: repository.clone(),
-            refs: same(changes, "policy: this session has no grant for this repository"),
-            may_push: Vec::new(),
-            allow_with: vec!["[[session.repository]]".into(), format!("name = \"{repository}\""), "access = \"write\"".into()],
-            advice: vec![format!("This session has no grant for {repository}.")],
-        }
-    }
-
-    /// The grant is for reading.
-    pub fn read_only(repository: &RepositoryName, changes: &[RefChange]) -> Self {
-        Self {
-            reason: Reason::ReadOnly,
-            repository: repository.clone(),
-            refs: same(changes, "policy: this session may only read here"),
-            may_push: Vec::new(),
-            allow_with: vec!["access = \"write\"".into()],
-            advice: vec![format!("This session may read {repository} and not push to it.")],
-        }
-    }
-
-    fn of_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange], verdicts: &[Option<Refusal>]) -> Self {
-        let may_push = rules.shown();
-        let words = |refusal: &Option<Refusal>| match refusal {
-            Some(refusal) => format!("policy: {}", refusal.words()),
-            None => "not attempted: another ref was refused".to_owned(),
-        };
-        let refs = changes.iter().zip(verdicts).map(|(change, refusal)| (change.name.clone(), words(refusal))).collect();
-        let refused = || changes.iter().zip(verdicts).filter_map(|(change, refusal)| Some((&change.name, (*refusal)?)));
-        let remedies: BTreeSet<_> = refused().filter_map(|(name, refusal)| refusal.remedy(name)).collect();
-        let mut advice: Vec<_> = refused().take(MAX_ADVICE).map(|(name, refusal)| sentence(repository, name, refusal)).collect();
-        if let Some(more) = refused().count().checked_sub(MAX_ADVICE + 1) {
-            advice.push(format!("And {} more.", more + 1));
-        }
-        advice.push(match &*may_push {
-            [] => format!("This session may push nothing to {repository}."),
-            entries => format!("This session may push: {}", entries.join(", ")),
-        });
-        let allow_with = remedies.into_iter().take(MAX_ADVICE).collect();
-        Self { reason: Reason::RefNotGranted, repository: repository.clone(), refs, may_push, allow_with, advice }
-    }
-}
-
-impl fmt::Display for PushDenial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.advice.join(" "))
-    }
-}
-
-fn same(changes: &[RefChange], words: &str) -> Vec<(RefName, String)> {
-    changes.iter().map(|change| (change.name.clone(), words.to_owned())).collect()
-}
-
-fn sentence(repository: &RepositoryName, name: &RefName, refusal: Refusal) -> String {
-    format!("{} of {repository}: {}.", name.as_str().escape_debug(), refusal.words())
 }
 
 /// A name as a TOML string, safe to show.
@@ -388,9 +319,6 @@ const HEAD: &str = "refs/heads/HEAD";
 
 /// GitHub writes the first; the second makes git read other objects than those it names.
 const RESERVED: &[&str] = &["refs/pull/", "refs/replace/"];
-
-/// Most refused refs that advice names one by one.
-const MAX_ADVICE: usize = 10;
 
 /// Most of a malformed entry that is shown, in characters.
 const MAX_SHOWN: usize = 100;

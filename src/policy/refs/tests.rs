@@ -1,6 +1,7 @@
 use ChangeKind::{Create, Delete, Force, Update};
 
-use super::*;
+use super::{denial::MAX_ADVICE, *};
+use crate::reason::Reason;
 
 fn strings(entries: &[&str]) -> Vec<String> {
     entries.iter().map(|entry| (*entry).to_owned()).collect()
@@ -101,15 +102,15 @@ fn what_force_would_be_is_to_be_verified() {
     let strict = Rights { force: false, ..Rights::default() };
     let strict = RefRules::parse(&strings(&["refs/heads/*"]), &[], strict).unwrap();
     let changes = [change("refs/heads/a", Update), change("refs/heads/b", Create)];
-    let permit = decide_push(&strict, &repository(), &changes).unwrap();
+    let permit = decide_refs(&strict, &repository(), &changes).unwrap();
     assert_eq!((permit.repository(), permit.to_verify()), (&repository(), &[changes[0].name.clone()][..]));
-    assert_eq!(decide_push(&rules(&["refs/heads/*"], &[]), &repository(), &changes).unwrap().to_verify(), []);
+    assert_eq!(decide_refs(&rules(&["refs/heads/*"], &[]), &repository(), &changes).unwrap().to_verify(), []);
 }
 
 #[test]
 fn a_mixed_push_is_refused_whole() {
     let (good, bad) = (change("refs/heads/agent/a", Update), change("refs/heads/main", Update));
-    let denial = |changes: &[RefChange]| *decide_push(&rules(&["refs/heads/agent/*"], &["v*"]), &repository(), changes).unwrap_err();
+    let denial = |changes: &[RefChange]| *decide_refs(&rules(&["refs/heads/agent/*"], &["v*"]), &repository(), changes).unwrap_err();
     let refused = (bad.name.clone(), "policy: this session may not push this ref".to_owned());
     let spared = (good.name.clone(), "not attempted: another ref was refused".to_owned());
     let expected = PushDenial {
@@ -148,7 +149,7 @@ fn a_remedy_is_toml_whatever_a_ref_is_called() {
 fn whole_repositories() {
     let changes = [change("refs/heads/a", Update)];
     let denial = PushDenial::read_only(&repository(), &changes);
-    assert_eq!((denial.reason, denial.refs[0].1.as_str()), (Reason::ReadOnly, "policy: this session may only read here"));
+    assert_eq!((denial.reason, denial.refs[0].1.as_str()), (Reason::ReadOnly, "policy: read only for this session"));
     assert_eq!(PushDenial::not_granted(&repository(), &changes).reason, Reason::RepositoryNotGranted);
 }
 
