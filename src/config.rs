@@ -3,7 +3,9 @@
 mod durations;
 mod sections;
 mod repositories;
+mod credentials;
 mod sessions;
+mod github;
 
 use std::{
     ffi::OsString,
@@ -17,6 +19,7 @@ use std::{
 use rustls::pki_types::CertificateDer;
 
 pub(crate) use self::durations::parse as parse_duration;
+pub(crate) use self::github::Github;
 pub(crate) use self::repositories::read_grant;
 use self::sections::Reader;
 use crate::{
@@ -33,6 +36,9 @@ pub(crate) trait Environment {
 
     /// The whole content of a file.
     fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// That a path leads to a directory or a file; an error says why it does not.
+    fn find(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The environment and the file system of this process.
@@ -47,6 +53,11 @@ impl Environment for Process {
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
     }
+
+    fn find(&self, path: &Path) -> io::Result<()> {
+        let found = std::fs::metadata(path)?;
+        if found.is_dir() || found.is_file() { Ok(()) } else { Err(io::Error::other("neither a directory nor a file")) }
+    }
 }
 
 /// Everything that `serve` does, as used: files read, paths joined to the directory of the configuration, defaults
@@ -59,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) entry: Entry,
     /// Sessions known at start, the anonymous one among them where the entry is bound to it. Ids and tokens are distinct.
     pub(crate) sessions: Vec<SessionSettings>,
+    /// Every GitHub that the git door leads to. Hosts are distinct.
+    pub(crate) github: Vec<Github>,
     /// The policy of sessions that name none.
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) audit: audit::Target,
@@ -103,6 +116,7 @@ impl Config {
 #[derive(Debug, Default)]
 pub(crate) struct Listen {
     pub(crate) proxy: Option<SocketAddr>,
+    pub(crate) git: Option<SocketAddr>,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) admin: Option<Admin>,
 }

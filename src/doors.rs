@@ -1,7 +1,9 @@
 //! Every way in. A door reads what is wanted and joins the one passage.
 
+mod serving;
 mod forward;
 mod connect;
+mod git;
 
 use std::sync::Arc;
 
@@ -12,17 +14,18 @@ use crate::{
     metrics::{Door, Kind},
     passage::{Asked, Gate, Visitor},
     reason::Reason,
-    respond::Refusal,
+    respond::{Reader, Refusal},
     secret::Secret,
     wire::authorization,
 };
 
-/// Serves one connection to the proxy listener: CONNECT, absolute-form HTTP/1, and this proxy's own pages.
+/// Serves one connection to the proxy listener (CONNECT, absolute-form HTTP/1 and this proxy's own pages) or to the git
+/// listener.
 ///
 /// Once `draining` turns true, a connection that waits for a request closes; what is under way goes on.
-pub(crate) async fn proxy(gate: Arc<Gate>, stream: TcpStream, mut draining: watch::Receiver<bool>) {
-    let _counted = gate.metrics.connection(Door::Proxy);
-    let visitor = Arc::new(Visitor::new(Arc::clone(&gate), Door::Proxy));
+pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+    let _counted = gate.metrics.connection(door);
+    let visitor = Arc::new(Visitor::new(Arc::clone(&gate), door));
     let mut downstream = Downstream::new(stream, gate.patience, Arc::clone(visitor.stranger.known()));
     loop {
         let next = tokio::select! {
@@ -30,18 +33,19 @@ pub(crate) async fn proxy(gate: Arc<Gate>, stream: TcpStream, mut draining: watc
             () = until(&mut draining) => return,
             () = visitor.stranger.evicted() => return,
         };
-        let back = match next {
-            Ok(Next::Connect(head)) => connect::serve(&visitor, downstream, &head, &draining).await,
-            Ok(Next::Message) => forward::serve(&visitor, downstream, forward::Inside::Listener, &draining).await,
-            Ok(Next::Refused(failure)) => {
-                let refusal = failure.into();
-                let subject = visitor.identify(|| Ok(None)).ok();
-                let answer = gate.refuse(subject.as_ref(), &Asked::new(Door::Proxy, Kind::Http), refusal);
-                let _ = downstream.send(&answer.to_octets()).await;
-                downstream.close().await;
+        let back = match (next, door) {
+            (Ok(Next::Message), Door::Git) => git::serve(&visitor, downstream, &draining).await,
+            (Ok(Next::Message), _) => forward::serve(&visitor, downstream, forward::Inside::Listener, &draining).await,
+            (Ok(Next::Connect(_)), Door::Git) => {
+                refuse(&visitor, downstream, Refusal::new(Reason::MethodRefused, NO_PROXY)).await;
                 None
             }
-            Ok(Next::Closed) | Err(_) => None,
+            (Ok(Next::Connect(head)), _) => connect::serve(&visitor, downstream, &head, &draining).await,
+            (Ok(Next::Refused(failure)), _) => {
+                refuse(&visitor, downstream, failure.into()).await;
+                None
+            }
+            (Ok(Next::Closed) | Err(_), _) => None,
         };
         match back {
             Some(returned) => downstream = returned,
@@ -50,11 +54,25 @@ pub(crate) async fn proxy(gate: Arc<Gate>, stream: TcpStream, mut draining: watc
     }
 }
 
+/// Answers what is no request of this door, and closes.
+async fn refuse(visitor: &Visitor, mut downstream: Downstream, refusal: Refusal) {
+    let subject = visitor.identify(|| Ok(None)).ok();
+    let answer = visitor.gate.refuse(subject.as_ref(), &asked(visitor.door), refusal);
+    let _ = downstream.send(&answer.to_octets()).await;
+    downstream.close().await;
+}
+
 /// Tells a connection that there is no room for it, without taking time for it.
-pub(crate) fn turn_away(gate: &Gate, stream: &TcpStream) {
+pub(crate) fn turn_away(gate: &Gate, door: Door, stream: &TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "This proxy has as many connections open as it can hold.");
-    let answer = gate.refuse(None, &Asked::new(Door::Proxy, Kind::Http), refusal);
+    let answer = gate.refuse(None, &asked(door), refusal);
     let _ = stream.try_write(&answer.to_octets());
+}
+
+/// A request of which nothing is known but its door.
+fn asked(door: Door) -> Asked {
+    let reader = if door == Door::Git { Reader::Git } else { Reader::Client };
+    Asked { reader, ..Asked::new(door, Kind::Http) }
 }
 
 /// Ends when draining begins.
@@ -64,13 +82,15 @@ async fn until(draining: &mut watch::Receiver<bool>) {
     }
 }
 
-/// The token of a `Proxy-Authorization`; more than one of them is nobody's.
+/// The token of a `Proxy-Authorization` or an `Authorization`; more than one of them is nobody's.
 fn presented<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Secret>, Refusal> {
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::new(Reason::SessionUnknown, "Proxy-Authorization was sent more than once."));
+        return Err(Refusal::new(Reason::SessionUnknown, "Credentials were sent more than once."));
     }
     let presented = authorization::parse(value)
-        .map_err(|error| Refusal::new(Reason::SessionUnknown, format!("Proxy-Authorization was refused: {error}.")))?;
+        .map_err(|error| Refusal::new(Reason::SessionUnknown, format!("The credentials that were sent cannot be read: {error}.")))?;
     Ok(Some(presented.token))
 }
+
+const NO_PROXY: &str = "This is the git door and no proxy; it serves /git/OWNER/NAME.";

@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use self::timer::Timer;
+pub(crate) use self::timer::{Bounded, Timer};
 use crate::{
     reason::Reason,
     wire::{
@@ -107,7 +107,7 @@ pub(crate) enum HelloFailure {
 }
 
 pub(crate) struct Downstream {
-    stream: TcpStream,
+    stream: Bounded<TcpStream>,
     /// Read from the socket and not yet handed on.
     buffer: BytesMut,
     /// How much of the buffer's front has been judged.
@@ -116,7 +116,6 @@ pub(crate) struct Downstream {
     reader: HeadReader,
     patience: Patience,
     timer: Timer,
-    write_timer: Timer,
     /// Whether it is known whose connection this is; a stranger is given less time.
     known: Arc<AtomicBool>,
     /// Whether a message was handed on whose answer is not yet sent.
@@ -133,14 +132,13 @@ enum State {
 impl Downstream {
     pub(crate) fn new(stream: TcpStream, patience: Patience, known: Arc<AtomicBool>) -> Self {
         Self {
-            stream,
+            stream: Bounded::new(stream, patience.idle),
             buffer: BytesMut::new(),
             judged: 0,
             state: State::Head,
             reader: HeadReader::default(),
             patience,
             timer: Timer::default(),
-            write_timer: Timer::default(),
             known,
             answering: Arc::default(),
         }
@@ -199,7 +197,7 @@ impl Downstream {
 
     /// The socket, and what was read from it and not handed on.
     pub(crate) fn into_parts(self) -> (TcpStream, BytesMut) {
-        (self.stream, self.buffer)
+        (self.stream.into_inner(), self.buffer)
     }
 
     /// Sends a short answer of our own, which has to be taken as fast as a head has to arrive.
@@ -338,9 +336,7 @@ impl AsyncRead for Downstream {
 
 impl AsyncWrite for Downstream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.write_timer.bound(written, context, this.patience.idle)
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -356,9 +352,7 @@ impl AsyncWrite for Downstream {
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.write_timer.bound(written, context, this.patience.idle)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
     }
 }
 

@@ -3,18 +3,21 @@
 //! Pure readers, like those of `wire`: what two readers could read differently is refused, and what goes upstream is written anew
 //! from what was understood.
 
-mod headers;
 mod pkt_line;
 
+pub mod route;
+mod headers;
 pub mod push;
 pub mod report;
-pub mod route;
+pub mod advertisement;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::headers::{ContentEncoding, HeaderError, ProtocolVersion, check_content_type};
+pub use self::headers::{
+    ContentEncoding, HeaderError, ProtocolVersion, answer_content_type, check_answer_type, check_content_type, request_content_type,
+};
 use crate::{reason::Reason, wire::excerpt};
 
 /// A repository as it is looked up and asked for upstream: `owner/name` in lower case, without `.git`.

@@ -36,14 +36,17 @@ pub mod policy;
 mod limits;
 mod metrics;
 mod audit;
+mod credentials;
 mod sessions;
 mod downstream;
 mod upstream;
+mod backend;
 
 // ── 4 · path: the only rooms that see both judgment and means
 mod respond;
 mod pages;
 mod passage;
+mod gateway;
 mod doors;
 
 // ── roof: sees all, seen by none

@@ -4,7 +4,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::{
@@ -31,7 +31,7 @@ macro_rules! words {
 
 words! {
     /// A way in.
-    Door { Proxy = "proxy", Admin = "admin", }
+    Door { Proxy = "proxy", Git = "git", Admin = "admin", }
 }
 
 words! {
@@ -73,6 +73,7 @@ pub(crate) struct Metrics {
     bytes_down: IntCounter,
     dns: Histogram,
     connect: Histogram,
+    tls_upstream: Histogram,
     first_byte: Histogram,
     limited: IntCounterVec,
     audit_records: IntCounterVec,
@@ -87,6 +88,8 @@ impl Metrics {
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let bytes = counters(&registry, "tidegate_bytes_total", "Bytes passed on, by direction.", &["direction"])?;
+        let handshakes = HistogramOpts::new("tidegate_tls_handshake_seconds", "Time of a TLS handshake, by the side it was with.");
+        let handshakes = registered(&registry, HistogramVec::new(handshakes.buckets(FAST.to_vec()), &["side"])?)?;
         let build = gauges(&registry, "tidegate_build_info", "Always 1; the build is in the labels.", &["version", "commit"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
         let metrics = Self {
@@ -97,6 +100,7 @@ impl Metrics {
             bytes_down: bytes.with_label_values(&["down"]),
             dns: seconds(&registry, "tidegate_dns_seconds", "Time to resolve an allowed name.", FAST)?,
             connect: seconds(&registry, "tidegate_connect_seconds", "Time to connect upstream.", FAST)?,
+            tls_upstream: handshakes.with_label_values(&["upstream"]),
             first_byte: seconds(&registry, "tidegate_first_byte_seconds", "Time from the end of a request to the first byte back.", SLOW)?,
             limited: counters(&registry, "tidegate_limited_total", "Refusals by a limit, by the limit's key.", &["limit"])?,
             audit_records: counters(&registry, "tidegate_audit_records_total", "Audit records, by what became of them.", &["result"])?,
@@ -141,6 +145,11 @@ impl Metrics {
     /// A dial that ended, connected or not.
     pub(crate) fn dialled(&self, took: Duration) {
         self.connect.observe(took.as_secs_f64());
+    }
+
+    /// A TLS handshake with an upstream that ended, well or not.
+    pub(crate) fn tls_upstream(&self, took: Duration) {
+        self.tls_upstream.observe(took.as_secs_f64());
     }
 
     pub(crate) fn first_byte(&self, took: Duration) {

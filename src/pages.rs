@@ -63,7 +63,7 @@ fn session(visit: &Visit<'_>) -> Value {
         "generation": visit.governing.generation,
         "access": shown.access.as_str(),
         "report": shown.report,
-        "repositories": visit.governing.grant.repositories(),
+        "repositories": visit.governing.grant.for_sandbox(),
         "entries": shown.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
             "entry": entry.rule.entry.as_ref(),

@@ -1,8 +1,8 @@
 //! After a door has read what is wanted: decide, resolve, record, dial. Every door takes this one way.
 
 mod headers;
-mod origin;
 mod relay;
+mod forge;
 mod ending;
 mod standing;
 mod request;
@@ -17,19 +17,23 @@ use http::HeaderValue;
 
 pub(crate) use self::{
     ending::Ending,
-    relay::Traffic,
-    request::{Body, Errand, forward, wants_json},
+    forge::Forge,
+    relay::{Direction, Traffic},
+    request::{Body, Errand, forward, reader_of},
+    standing::withdrawn,
     tunnel::tunnel,
 };
 use crate::{
     audit::{Audit, Record},
+    backend::Backend,
     destination::{Destination, Host},
     downstream::Patience,
+    github::{RepositoryName, push::RefName},
     limits::{Limited, Slot, Stranger, Strangers},
     metrics::{Door, Kind, Metrics},
     policy::{Admitted, Permit, Policy},
     reason::Reason,
-    respond::{Answer, Context, Refusal},
+    respond::{Answer, Context, Reader, Refusal},
     secret::Secret,
     sessions::{self, Governing, Session, Sessions},
     upstream::{Dialled, Upstream},
@@ -40,6 +44,9 @@ pub(crate) struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) upstream: Upstream,
+    /// Where repositories are that are not on this machine.
+    pub(crate) forge: Option<Forge>,
+    pub(crate) backend: Backend,
     pub(crate) audit: Audit,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) patience: Patience,
@@ -76,15 +83,27 @@ pub(crate) struct Asked {
     pub(crate) destination: Option<Destination>,
     pub(crate) method: Option<Box<str>>,
     pub(crate) path: Option<Box<str>>,
-    /// The client wants the facts of a refusal alone.
-    pub(crate) json_only: bool,
+    pub(crate) repository: Option<RepositoryName>,
+    /// What a push wants to change.
+    pub(crate) refs: Vec<RefName>,
+    pub(crate) reader: Reader,
     /// What its bytes would have been refused for, had report mode not let them through.
     pub(crate) would_deny: Option<Reason>,
 }
 
 impl Asked {
     pub(crate) fn new(door: Door, kind: Kind) -> Self {
-        Self { door, kind, destination: None, method: None, path: None, json_only: false, would_deny: None }
+        Self {
+            door,
+            kind,
+            destination: None,
+            method: None,
+            path: None,
+            repository: None,
+            refs: Vec::new(),
+            reader: Reader::default(),
+            would_deny: None,
+        }
     }
 
     fn record(&self) -> Record {
@@ -94,6 +113,9 @@ impl Asked {
         }
         if let Some(method) = &self.method {
             record = record.requesting(method, self.path.as_deref());
+        }
+        if let Some(repository) = &self.repository {
+            record = record.of(repository, &self.refs);
         }
         record
     }
@@ -183,6 +205,11 @@ impl Gate {
         recorded
     }
 
+    /// Records that something may be done which leads to no address of a policy's.
+    pub(crate) fn record_leave(&self, subject: &Subject, asked: &Asked) -> Result<(), Refusal> {
+        self.record(Some(subject), asked.record())
+    }
+
     /// Records what the owner asked for over the admin interface, and what it was refused for.
     pub(crate) fn record_owner(
         &self,
@@ -201,12 +228,17 @@ impl Gate {
         self.record(None, record)
     }
 
+    /// Records a refusal, remembers it for the session's pages, and answers in a protocol of the client's own.
+    pub(crate) fn refuse_natively(&self, subject: &Subject, asked: &Asked, refusal: Refusal, content_type: &str, body: Vec<u8>) -> Answer {
+        Answer::native(&self.note(Some(subject), asked, refusal, asked.record()), content_type, body)
+    }
+
     /// Records a refusal, remembers it for the session's pages, and words the answer.
     pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
         let refusal = self.note(subject, asked, refusal, asked.record());
         let policy = subject.map(|subject| Arc::from(subject.policy().name()));
         let generation = subject.map(|subject| subject.governing.generation);
-        Answer::refusal(&refusal, &Context { policy, generation, json_only: asked.json_only })
+        Answer::refusal(&refusal, &Context { policy, generation, reader: asked.reader })
     }
 
     /// Records a refusal without an answer, as when a tunnel ends. Gives it back with what was asked filled in.

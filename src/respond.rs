@@ -23,6 +23,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// The connection may not be used again, though others of its status may be.
     pub(crate) closes: bool,
+    /// The upstream's own status, where that tells a client more than the reason's.
+    pub(crate) status: Option<StatusCode>,
 }
 
 impl Refusal {
@@ -37,7 +39,7 @@ impl Refusal {
 
 impl From<Box<Denial>> for Refusal {
     fn from(denial: Box<Denial>) -> Self {
-        Self { denial, retry_after: None, closes: false }
+        Self { denial, retry_after: None, closes: false, status: None }
     }
 }
 
@@ -85,13 +87,24 @@ impl From<HelloFailure> for Refusal {
     }
 }
 
-/// Under which document and generation something was refused.
+/// To whom something is refused, and under which document and generation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) generation: Option<u64>,
-    /// The client asked for `application/json`.
-    pub(crate) json_only: bool,
+    pub(crate) reader: Reader,
+}
+
+/// Who reads a refusal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A client of a proxy: the facts in one line of JSON, then sentences.
+    #[default]
+    Client,
+    /// One that asked for `application/json`: the facts alone.
+    Program,
+    /// git, which prints what an origin server says: sentences alone.
+    Git,
 }
 
 /// A whole answer of our own, in bounded size.
@@ -99,15 +112,15 @@ pub(crate) struct Context {
 pub(crate) struct Answer {
     status: StatusCode,
     headers: Vec<(header::HeaderName, String)>,
-    body: String,
+    body: Vec<u8>,
     closes: bool,
 }
 
 impl Answer {
     /// A page: ours, and no refusal.
-    pub(crate) fn page(status: StatusCode, content_type: &str, body: String) -> Self {
+    pub(crate) fn page(status: StatusCode, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![(header::CONTENT_TYPE, content_type.to_owned()), (header::CACHE_CONTROL, "no-store".to_owned())];
-        Self { status, headers, body, closes: false }
+        Self { status, headers, body: body.into(), closes: false }
     }
 
     /// The same, naming the methods that would do.
@@ -118,24 +131,44 @@ impl Answer {
 
     /// The answer to whoever is refused: why, by which rule, and what would change it.
     pub(crate) fn refusal(refusal: &Refusal, context: &Context) -> Self {
-        let reason = refusal.reason();
-        let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::FORBIDDEN);
-        let content_type = if context.json_only { "application/json" } else { "text/plain; charset=utf-8" };
-        let body = if context.json_only { facts(refusal, context) } else { format!("{}{}", facts(refusal, context), sentences(refusal)) };
+        let status = refusal.status.or(StatusCode::from_u16(refusal.reason().status()).ok()).unwrap_or(StatusCode::FORBIDDEN);
+        let (content_type, body) = match context.reader {
+            Reader::Client => (PLAIN_TEXT, format!("{}{}", facts(refusal, context), sentences(refusal))),
+            Reader::Program => ("application/json", facts(refusal, context)),
+            Reader::Git => (PLAIN_TEXT, sentences(refusal)),
+        };
         let mut answer = Self::page(status, content_type, body);
-        answer.closes = refusal.closes || status != StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-        answer.headers.push((X_DENY_REASON, reason.as_str().to_owned()));
-        answer.headers.push((PROXY_STATUS, proxy_status(&refusal.denial)));
-        if let Some(wait) = refusal.retry_after {
-            answer.headers.push((header::RETRY_AFTER, seconds_rounded_up(wait).to_string()));
-        }
-        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            answer.headers.push((header::PROXY_AUTHENTICATE, "Basic realm=\"tidegate\", charset=\"UTF-8\"".to_owned()));
+        answer.closes = refusal.closes;
+        answer.explain(refusal);
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && context.reader == Reader::Git {
+            // For git this is an origin server.
+            answer.status = StatusCode::UNAUTHORIZED;
+            answer.headers.push((header::WWW_AUTHENTICATE, CHALLENGE.to_owned()));
+        } else if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            answer.headers.push((header::PROXY_AUTHENTICATE, CHALLENGE.to_owned()));
+        } else {
+            answer.closes = true;
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             answer.headers.push((header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_owned()));
         }
         answer
+    }
+
+    /// A refusal in the words of a client's own protocol, which its content type names.
+    pub(crate) fn native(refusal: &Refusal, content_type: &str, body: Vec<u8>) -> Self {
+        let mut answer = Self::page(StatusCode::OK, content_type, body);
+        answer.closes = true;
+        answer.explain(refusal);
+        answer
+    }
+
+    fn explain(&mut self, refusal: &Refusal) {
+        self.headers.push((X_DENY_REASON, refusal.reason().as_str().to_owned()));
+        self.headers.push((PROXY_STATUS, proxy_status(&refusal.denial)));
+        if let Some(wait) = refusal.retry_after {
+            self.headers.push((header::RETRY_AFTER, seconds_rounded_up(wait).to_string()));
+        }
     }
 
     /// Whether the client may use the connection again: after 407 it has to, everything else that is refused ends it,
@@ -168,8 +201,7 @@ impl Answer {
             head.push_str("connection: close\r\n");
         }
         let _ = write!(head, "content-length: {}\r\n\r\n", self.body.len());
-        head.push_str(&self.body);
-        head.into_bytes()
+        [head.as_bytes(), &self.body].concat()
     }
 }
 
@@ -177,6 +209,11 @@ impl Answer {
 pub(crate) fn tls_alert(reason: Reason) -> [u8; 7] {
     let description = if reason == Reason::Misdirected { UNRECOGNIZED_NAME } else { ACCESS_DENIED };
     [21, 3, 3, 0, 2, 2, description]
+}
+
+/// Whole sentences for people, a line each, the remedy included.
+pub(crate) fn advice(refusal: &Refusal) -> Vec<String> {
+    sentences(refusal).lines().map(str::to_owned).collect()
 }
 
 /// The first line of a refusal's body.
@@ -204,12 +241,18 @@ fn sentences(refusal: &Refusal) -> String {
         let _ = writeln!(text, "Decided by {rule}.");
     }
     if let Some(line) = &denial.allow_with {
-        let _ = writeln!(text, "To allow it, the owner of this sandbox adds to its policy:\n{line}");
+        let document = if is_of_grant(denial.reason) { "session" } else { "policy" };
+        let _ = writeln!(text, "To allow it, the owner of this sandbox adds to its {document}:\n{line}");
     }
     if let Some(wait) = refusal.retry_after {
         let _ = writeln!(text, "Try again in {} s.", seconds_rounded_up(wait));
     }
     text
+}
+
+/// Whether a session's grant decides it, and no policy.
+fn is_of_grant(reason: Reason) -> bool {
+    matches!(reason, Reason::RepositoryNotGranted | Reason::ReadOnly | Reason::RefNotGranted | Reason::ApiNotAllowed)
 }
 
 /// RFC 9209, section 2.3; `details` is a string of RFC 8941: printable ASCII, quote and backslash escaped.
@@ -234,6 +277,8 @@ fn header_value(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
 }
 
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+const CHALLENGE: &str = "Basic realm=\"tidegate\", charset=\"UTF-8\"";
 const X_DENY_REASON: header::HeaderName = header::HeaderName::from_static("x-deny-reason");
 const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");
 /// Most characters of a sentence that go into `Proxy-Status`.

@@ -12,8 +12,9 @@ use std::{
 };
 
 use http::HeaderValue;
+use rustls::pki_types::CertificateDer;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
     time::timeout,
@@ -24,15 +25,16 @@ use self::listeners::{OwnerListener, accept, bind_tcp};
 use crate::{
     admin,
     audit::Audit,
-    config::{Config, Resolver, Timeouts},
+    backend::Backend,
+    config::{Config, Github, Resolver, Timeouts},
     doors,
     downstream::Patience,
     limits::Strangers,
-    metrics::{Metrics, Reload},
-    passage::Gate,
+    metrics::{Door, Metrics, Reload},
+    passage::{Forge, Gate},
     policy::Own,
     sessions::{Entry, Sessions, Settings, Store, StoreError},
-    upstream::{NameServers, Upstream, UpstreamSettings, own_addresses},
+    upstream::{ExchangeTimeouts, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses},
 };
 
 /// What a running server can be told.
@@ -50,6 +52,7 @@ pub(crate) enum Order {
 pub(crate) struct Server {
     gate: Arc<Gate>,
     proxy: Option<TcpListener>,
+    git: Option<TcpListener>,
     metrics: Option<TcpListener>,
     owner: Option<OwnerListener>,
     drain: Duration,
@@ -61,6 +64,7 @@ impl Server {
     /// Binds all listeners and opens the records; serves nothing yet.
     pub(crate) fn bind(config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
         let proxy = bind_tcp("proxy", config.listen.proxy)?;
+        let git = bind_tcp("git", config.listen.git)?;
         let metrics = bind_tcp("metrics", config.listen.metrics)?;
         let numbers = Arc::new(Metrics::new().map_err(StartError::new)?);
         let settings = upstream_settings(config.resolver, &config.timeouts);
@@ -73,6 +77,8 @@ impl Server {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
+            forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
+            backend: Backend::new(config.state.as_deref()),
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,
             patience: patience(&config.timeouts),
@@ -80,7 +86,7 @@ impl Server {
             clock,
             via: pseudonym(),
         });
-        let server = Self { gate, proxy, metrics, owner, drain: config.timeouts.drain, most };
+        let server = Self { gate, proxy, git, metrics, owner, drain: config.timeouts.drain, most };
         server.learn_own_addresses();
         server.count_sessions();
         Ok(server)
@@ -90,7 +96,7 @@ impl Server {
     pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
         let tcp = |name, listener: &Option<TcpListener>| Some((name, listener.as_ref()?.local_addr().ok()?.to_string()));
         let owner = self.owner.as_ref().map(|listener| ("admin", listener.to_string()));
-        [tcp("proxy", &self.proxy), tcp("metrics", &self.metrics), owner].into_iter().flatten().collect()
+        [tcp("proxy", &self.proxy), tcp("git", &self.git), tcp("metrics", &self.metrics), owner].into_iter().flatten().collect()
     }
 
     /// Serves until drained or stopped by `orders`; the end of `orders` stops as well.
@@ -98,16 +104,11 @@ impl Server {
         let (draining, drained) = watch::channel(false);
         let mut connections = JoinSet::new();
         let _beside = self.serve_owner(&drained);
-        let proxy = self.proxy.take();
+        let (proxy, git) = (self.proxy.take(), self.git.take());
         loop {
             tokio::select! {
-                stream = accept(proxy.as_ref()) => {
-                    if connections.len() < self.most {
-                        connections.spawn(doors::proxy(Arc::clone(&self.gate), stream, drained.clone()));
-                    } else {
-                        doors::turn_away(&self.gate, &stream);
-                    }
-                }
+                stream = accept(proxy.as_ref()) => self.let_in(&mut connections, Door::Proxy, stream, &drained),
+                stream = accept(git.as_ref()) => self.let_in(&mut connections, Door::Git, stream, &drained),
                 Some(ended) = connections.join_next() => notice_panic(&self.gate.metrics, &ended),
                 order = orders.recv() => match order {
                     Some(Order::Reload(config)) => self.reload(*config),
@@ -117,7 +118,7 @@ impl Server {
                 },
             }
         }
-        drop(proxy);
+        drop((proxy, git));
         draining.send_replace(true);
         let finish = async {
             while let Some(ended) = connections.join_next().await {
@@ -127,6 +128,14 @@ impl Server {
         tokio::select! {
             _ = timeout(self.drain, finish) => {}
             () = told_to_stop(&mut orders) => {}
+        }
+    }
+
+    fn let_in(&self, connections: &mut JoinSet<()>, door: Door, stream: TcpStream, drained: &watch::Receiver<bool>) {
+        if connections.len() < self.most {
+            connections.spawn(doors::serve(Arc::clone(&self.gate), door, stream, drained.clone()));
+        } else {
+            doors::turn_away(&self.gate, door, &stream);
         }
     }
 
@@ -182,7 +191,7 @@ impl Server {
     /// cannot be read, what was known before stays.
     fn learn_own_addresses(&self) {
         let mut own = Own::clone(&self.gate.upstream.own());
-        let listeners = [&self.proxy, &self.metrics].into_iter().flatten();
+        let listeners = [&self.proxy, &self.git, &self.metrics].into_iter().flatten();
         own.listeners.extend(listeners.filter_map(|listener| listener.local_addr().ok()));
         own.listeners.extend(self.owner.as_ref().and_then(OwnerListener::tcp_address));
         match own_addresses() {
@@ -225,6 +234,15 @@ fn open_store(config: &Config, now: SystemTime) -> Result<Option<Store>, StoreEr
     let signs = config.entry == Entry::Required && config.sessions.iter().any(|session| session.token.is_none());
     let needed = signs || config.listen.admin.is_some();
     if needed || Store::exists(state) { Store::open(state, now).map(Some) } else { Ok(None) }
+}
+
+/// The GitHub of the git door, whose paths name no host: the first one.
+fn forge(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Option<Forge>, TlsClientError> {
+    let Some(Github { host, git, roots: own, credential, public_read, .. }) = githubs.into_iter().next() else { return Ok(None) };
+    let tls = TlsClient::new(&[roots, &own].concat())?;
+    let &Timeouts { tls_handshake, first_byte, idle, .. } = timeouts;
+    let timeouts = ExchangeTimeouts { tls_handshake, first_byte, idle };
+    Ok(Some(Forge { host, git, tls, timeouts, credential, public_read }))
 }
 
 fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSettings {

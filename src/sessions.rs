@@ -28,6 +28,7 @@ pub(crate) use self::{
     store::Store,
 };
 use crate::{
+    credentials::Credential,
     policy::{Access, Policy, grant::Grant},
     reason::Reason,
     secret::Secret,
@@ -58,6 +59,8 @@ pub(crate) struct SessionSettings {
     pub(crate) expires: Option<SystemTime>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) grant: Grant,
+    /// Of this session's own user; else the upstream's one serves.
+    pub(crate) credential: Option<Arc<Credential>>,
 }
 
 /// What a configuration says of sessions.
@@ -296,8 +299,8 @@ impl Wanted {
 }
 
 fn governing(settings: SessionSettings, generation: u64) -> Governing {
-    let SessionSettings { id: _, token, expires, policy, grant } = settings;
-    Governing { policy, generation, expires, grant, signed: token.is_none() }
+    let SessionSettings { id: _, token, expires, policy, grant, credential } = settings;
+    Governing { policy, generation, expires, grant, signed: token.is_none(), credential }
 }
 
 /// A session as its record has it. At a start it is refused where its policy cannot be used; later the reload is.
@@ -313,13 +316,18 @@ fn wanted_by(record: &Record, default: Option<&Arc<Policy>>, generation: u64) ->
             (Arc::new(Policy::level(Access::None)), Some(Reason::PolicyUnavailable))
         }
     };
-    Ok(Wanted { id, configured: false, governing: Governing { policy, generation, expires, grant, signed: true }, closed })
+    Ok(Wanted {
+        id,
+        configured: false,
+        governing: Governing { policy, generation, expires, grant, signed: true, credential: None },
+        closed,
+    })
 }
 
 /// What governs a session of which nothing is known.
 fn nothing(generation: u64) -> Governing {
     let policy = Arc::new(Policy::level(Access::None));
-    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true }
+    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credential: None }
 }
 
 /// The policy in a file, or else the one of those that name none.

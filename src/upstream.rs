@@ -1,4 +1,5 @@
-//! The way out: resolves what a permit names, lets it admit addresses, dials those and nothing else.
+//! The way out: resolves what a permit names, lets it admit addresses, dials those and nothing else. Beside it, the way to
+//! the operator's own upstreams, which no permit names.
 
 use std::{
     fmt, io,
@@ -22,8 +23,21 @@ use crate::{
 };
 
 mod resolver;
+mod origin;
+mod tls;
+mod upload;
+mod tasks;
+mod answer;
+mod exchange;
 
-pub(crate) use resolver::{NameServers, ResolverError};
+pub(crate) use self::{
+    exchange::ExchangeTimeouts,
+    tls::{TlsClient, TlsClientError},
+};
+pub(crate) use self::{
+    origin::Origin,
+    resolver::{NameServers, ResolverError},
+};
 use resolver::{Resolver, Unresolved};
 
 #[derive(Debug, Clone, Copy)]
@@ -79,14 +93,18 @@ impl Upstream {
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::UpstreamTimeout`].
     pub(crate) async fn dial(&self, admitted: Admitted) -> Result<Dialled, Failure> {
-        let addresses = interleaved(admitted.addresses());
+        let (stream, address) = self.connect(&interleaved(admitted.addresses())).await?;
+        Ok(Dialled { stream, address, admitted })
+    }
+
+    async fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
         let started = Instant::now();
-        let connected = timeout(self.connect_timeout, connect_to_any(&addresses)).await;
+        let connected = timeout(self.connect_timeout, connect_to_any(addresses)).await;
         self.metrics.dialled(started.elapsed());
         match connected {
-            Ok(Ok((stream, address))) => Ok(Dialled { stream, address, admitted }),
+            Ok(Ok(connected)) => Ok(connected),
             Ok(Err(failures)) => Err(Failure::of_connecting(&failures)),
-            Err(_) => Err(Failure::timed_out(&addresses, self.connect_timeout)),
+            Err(_) => Err(Failure::timed_out(addresses, self.connect_timeout)),
         }
     }
 

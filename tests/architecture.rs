@@ -49,7 +49,7 @@ const CRATES: &[(&str, Home)] = &[
     ("tokio_rustls", Home::From(Floor::Means)),
     ("tracing", Home::From(Floor::Means)),
     ("annotate_snippets", Home::Rooms(&["command"])),
-    ("aws_lc_rs", Home::Rooms(&["command", "sessions"])),
+    ("aws_lc_rs", Home::Rooms(&["backend", "command", "sessions"])),
     ("clap", Home::Rooms(&["command", "main"])),
     ("governor", Home::Rooms(&["limits"])),
     ("hickory_resolver", Home::Rooms(&["upstream"])),
@@ -57,7 +57,7 @@ const CRATES: &[(&str, Home)] = &[
     ("jiff", Home::Rooms(&["admin", "audit", "config", "policy", "sessions"])),
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
-    ("rustix", Home::Rooms(&["server"])),
+    ("rustix", Home::Rooms(&["backend", "server"])),
     ("rustls_native_certs", Home::Rooms(&["upstream"])),
     ("sd_notify", Home::Rooms(&["command"])),
     ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "token"])),
@@ -65,8 +65,8 @@ const CRATES: &[(&str, Home)] = &[
 ];
 
 /// The rooms that may read a secret: one hands a new token to the owner, one shows the owner's token to the admin listener,
-/// one checks the tokens an operator wrote, one compares what a sandbox shows.
-const EXPOSING_ROOMS: &[&str] = &["admin", "command", "config", "sessions"];
+/// one checks the tokens an operator wrote, one puts a real credential into a request, one compares what a sandbox shows.
+const EXPOSING_ROOMS: &[&str] = &["admin", "command", "config", "credentials", "sessions"];
 
 /// What floors 0 to 2 may not name: everything that makes a judgment depend on more than its arguments.
 const IMPURE_WORDS: &[&str] = &["async", "await"];

@@ -1,5 +1,6 @@
-//! The reader of pushes against git itself: what `git push` sends is read, what is read lets a real `git receive-pack` change exactly
-//! the refs that were named, and git prints the answers written here as they are meant.
+//! The readers of git's requests and answers against git itself: what `git push` sends is read, what is read lets a real
+//! `git receive-pack` change exactly the refs that were named, git takes an advertisement that was written anew, and prints the answers
+//! written here as they are meant.
 #![allow(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 use std::{
@@ -16,7 +17,8 @@ use std::{
 use tempfile::TempDir;
 use tidegate::github::{
     Service,
-    push::{Prelude, PreludeReader, parse},
+    advertisement::{AdvertisementError, AdvertisementReader},
+    push::{Capabilities, Prelude, PreludeReader, RefName, parse},
     report,
 };
 
@@ -29,9 +31,14 @@ struct Target {
 
 impl Target {
     fn new() -> Self {
+        Self::of(&[])
+    }
+
+    /// One that is made with these arguments.
+    fn of(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        git(path, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+        git(path, &[&["init", "--quiet", "--bare", "--initial-branch=main"], arguments].concat());
         git(path, &["config", "receive.advertisePushOptions", "true"]);
         git(path, &["config", "receive.certNonceSeed", "seed"]);
         git(path, &["config", "receive.denyDeleteCurrent", "ignore"]);
@@ -271,7 +278,7 @@ fn git_and_we_agree_on_names_of_refs() {
     }
     let mut valid = 0;
     for name in &names {
-        let ours = tidegate::github::push::RefName::parse(name.as_bytes()).is_ok();
+        let ours = RefName::parse(name.as_bytes()).is_ok();
         let gits = command(directory.path(), &["check-ref-format", name]).status().unwrap().success();
         // A ref right below refs/ is valid to git, and not to be pushed.
         let below = name["refs/".len()..].contains('/');
@@ -376,10 +383,25 @@ fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// What a real `git receive-pack` advertises.
+/// What a real `git http-backend` answers to a question for refs.
+fn advertised(target: &Path, service: Service, version: &str) -> Vec<u8> {
+    let mut backend = command(target, &["http-backend"]);
+    backend.env("GIT_PROJECT_ROOT", target).envs([("GIT_HTTP_EXPORT_ALL", "1"), ("PATH_INFO", "/info/refs"), ("REQUEST_METHOD", "GET")]);
+    backend.env("QUERY_STRING", format!("service={service}")).env("GIT_PROTOCOL", format!("version={version}")).env("REMOTE_USER", "octo");
+    let mut answer = backend.output().unwrap().stdout;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    answer.split_off(end + 4)
+}
+
+/// The same as the sandbox is given it.
+fn read(service: Service, answer: &[u8]) -> Vec<u8> {
+    let advertisement = AdvertisementReader::new(service).read(answer).unwrap().unwrap();
+    [&advertisement.written, &answer[advertisement.length..]].concat()
+}
+
+/// The same of a push.
 fn advertisement(target: &Path) -> Vec<u8> {
-    let output = command(target, &["receive-pack", "--http-backend-info-refs", "."]).output().unwrap();
-    [line("# service=git-receive-pack\n").as_bytes(), b"0000", &output.stdout].concat()
+    read(Service::ReceivePack, &advertised(target, Service::ReceivePack, "0"))
 }
 
 /// A clone of the target with a commit on `main` that the target does not have.
@@ -439,16 +461,51 @@ fn git_prints_a_refusal_without_bands() {
     assert_eq!((code, text.contains(" ! [remote rejected] HEAD -> main (policy: not this one)")), (Some(1), true), "{text}");
 }
 
+/// As many refs as a push may name, with long names: git finds the reason of each.
 #[test]
-fn git_prints_what_is_said_instead_of_refs() {
+fn git_prints_a_long_refusal() {
     let target = Target::new();
     let work = work(&target);
-    let recorder =
-        Recorder::new(Box::new(|_| report::advertisement_error(Service::ReceivePack, "octo/spoon is read only for this session")));
-    for version in ["protocol.version=0", "protocol.version=1", "protocol.version=2"] {
-        let output = command(work.path(), &["-c", version, "push", &recorder.address, "HEAD:refs/heads/main"]).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), text.as_str()), (Some(128), "fatal: remote error: octo/spoon is read only for this session\n"));
+    let tip = git(work.path(), &["rev-parse", "HEAD"]);
+    let long = ["a"; 10].map(|letter| letter.repeat(97)).join("/");
+    let names: Vec<String> = (0..2000).map(|number| format!("{long}/{number:04}")).collect();
+    let packed: Vec<_> = names.iter().map(|name| format!("{tip} refs/many/{name}\n")).collect();
+    std::fs::write(work.path().join(".git/packed-refs"), packed.concat()).unwrap();
+    let refs: Vec<_> = names.iter().map(|name| RefName::parse(format!("refs/heads/{name}").as_bytes()).unwrap()).collect();
+    assert!(refs.iter().all(|name| name.as_str().len() > 990));
+    let advertisement = advertisement(target.path());
+    let recorder = Recorder::new(Box::new(move |ask| match ask {
+        Ask::Refs => advertisement.clone(),
+        Ask::Post(b"0000") => Vec::new(),
+        Ask::Post(_) => {
+            let capabilities = Capabilities::parse(b"report-status-v2 side-band-64k").unwrap();
+            report::refusal(&capabilities, refs.iter().map(|name| (name, "policy: not this one")), &[]).unwrap()
+        }
+    }));
+    let output = command(work.path(), &["push", &recorder.address, "refs/many/*:refs/heads/*"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.matches("(policy: not this one)").count()), (Some(1), names.len()), "{text:.2000}");
+}
+
+/// Neither landed nor not: git fails, says why, and does not say "up-to-date".
+#[test]
+fn git_prints_that_a_push_broke_off() {
+    let target = Target::new();
+    let work = work(&target);
+    let text = "the answer of github.com did not come: fetch before you push again";
+    // Alone, and behind what the upstream had sent.
+    for before in ["", "000d\x02resolve\n", "0013\x01000eunpack ok\n"] {
+        let advertisement = advertisement(target.path());
+        let recorder = Recorder::new(Box::new(move |ask| match ask {
+            Ask::Refs => advertisement.clone(),
+            Ask::Post(body) => {
+                let Ok(Some(Prelude::Commands(list))) = parse(body) else { panic!("{}", body.escape_ascii()) };
+                [before.as_bytes(), &report::interrupted(&list.capabilities, text).unwrap()].concat()
+            }
+        }));
+        let (code, printed) = push(work.path(), &recorder.address, &[]);
+        assert_eq!((code, printed.contains(&format!("remote: {text}\nfatal: "))), (Some(1), true), "{printed}");
+        assert!(!printed.contains("HEAD -> main") && !printed.contains("up-to-date"), "{printed}");
     }
 }
 
@@ -465,16 +522,12 @@ fn git_prints_why_it_may_not_fetch() {
     };
     let refused = (Some(128), Some("fatal: remote error: no grant for octo/spoon".to_owned()));
     for version in ["0", "1", "2"] {
-        let at_once = Recorder::new(Box::new(|_| report::advertisement_error(Service::UploadPack, "no grant for octo/spoon")));
-        assert_eq!(clone(&at_once, version), refused, "{version}");
-        let mut advertise = command(target.path(), &["upload-pack", "--http-backend-info-refs", "."]);
-        let refs = advertise.env("GIT_PROTOCOL", format!("version={version}")).output().unwrap().stdout;
-        let refs = [line("# service=git-upload-pack\n").as_bytes(), b"0000", &refs].concat();
-        let later = Recorder::new(Box::new(move |ask| match ask {
+        let refs = read(Service::UploadPack, &advertised(target.path(), Service::UploadPack, version));
+        let recorder = Recorder::new(Box::new(move |ask| match ask {
             Ask::Refs => refs.clone(),
             Ask::Post(_) => report::fetch_error("no grant for octo/spoon"),
         }));
-        assert_eq!(clone(&later, version), refused, "{version}");
+        assert_eq!(clone(&recorder, version), refused, "{version}");
     }
 }
 
@@ -539,4 +592,149 @@ fn before_a_long_push_git_sends_a_probe() {
     assert_eq!((list.updates.len(), list.has_pack(), body.len() > 200_000), (1, true, true));
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(" ! [remote rejected] HEAD -> main (policy: not this one)"), "{text}");
+}
+
+/// Lines up to the first flush, each with the octets that follow it.
+fn lines(mut rest: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut lines = Vec::new();
+    loop {
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..4]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return lines;
+        }
+        lines.push((&rest[4..length], &rest[length..]));
+        rest = &rest[length..];
+    }
+}
+
+/// The capabilities of an advertisement, and everything else that stands in it.
+fn capabilities(service: Service, answer: &[u8]) -> (Vec<String>, Vec<u8>) {
+    let banner = format!("{}0000", line(&format!("# service={service}\n")));
+    let (before, rest) = match answer.strip_prefix(banner.as_bytes()) {
+        Some(rest) => (banner.as_bytes(), rest),
+        None => (&b""[..], answer),
+    };
+    let lines = lines(rest);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    if lines[0].0 == b"version 2\n" {
+        let words = lines[1..].iter().flat_map(|(line, _)| {
+            let line = text(line.strip_suffix(b"\n").unwrap());
+            // Each word of what fetching can do is a capability of its own.
+            let words = line.strip_prefix("fetch=").map(|words| words.split(' ').map(|word| format!("fetch={word}")).collect());
+            words.unwrap_or_else(|| vec![line])
+        });
+        let behind = lines.last().unwrap().1;
+        return (words.collect(), [before, lines[0].0, behind].concat());
+    }
+    let (first, behind) = *lines.iter().find(|(line, _)| line.contains(&0)).unwrap();
+    let (reference, words) = first.split_at(first.iter().position(|byte| *byte == 0).unwrap());
+    let words = text(words).trim_matches(['\0', '\n']).split(' ').map(str::to_owned).collect();
+    let version = if lines[0].0 == b"version 1\n" { lines[0].0 } else { b"" };
+    (words, [before, version, reference, behind].concat())
+}
+
+/// A repository that offers whatever a git may.
+fn generous(arguments: &[&str]) -> Target {
+    let target = Target::of(arguments);
+    let [id, _] = &target.commits;
+    for (key, value) in [
+        ("transfer.advertiseSID", "true"),
+        ("uploadpack.allowFilter", "true"),
+        ("uploadpack.allowAnySHA1InWant", "true"),
+        ("uploadpack.advertiseBundleURIs", "true"),
+        ("uploadpack.blobPackfileUri", &format!("{id} {id} https://example.com")),
+    ] {
+        git(target.path(), &["config", key, value]);
+    }
+    target
+}
+
+#[test]
+fn of_what_git_advertises_only_capabilities_are_taken_out() {
+    let (sha1, sha256) = (generous(&[]), generous(&["--object-format=sha256"]));
+    let empty = generous(&[]);
+    for name in ["refs/heads/main", "refs/heads/a", "refs/heads/b"] {
+        git(empty.path(), &["update-ref", "-d", name]);
+    }
+    let push = &["push-cert", "push-options", "session-id"][..];
+    let fetch_2 = &["bundle-uri", "fetch=packfile-uris", "session-id"];
+    for (target, service, version, expected) in [
+        (&sha1, Service::ReceivePack, "0", push),
+        (&sha1, Service::ReceivePack, "1", push),
+        (&sha256, Service::ReceivePack, "0", push),
+        (&empty, Service::ReceivePack, "0", push),
+        (&empty, Service::ReceivePack, "1", push),
+        (&sha1, Service::UploadPack, "0", &["session-id"]),
+        (&sha1, Service::UploadPack, "1", &["session-id"]),
+        (&sha256, Service::UploadPack, "1", &["session-id"]),
+        (&empty, Service::UploadPack, "0", &["session-id"]),
+        (&sha1, Service::UploadPack, "2", fetch_2),
+        (&sha256, Service::UploadPack, "2", fetch_2),
+        (&empty, Service::UploadPack, "2", fetch_2),
+    ] {
+        let came = advertised(target.path(), service, version);
+        let ((before, refs), (after, same)) = (capabilities(service, &came), capabilities(service, &read(service, &came)));
+        assert_eq!(refs.escape_ascii().to_string(), same.escape_ascii().to_string());
+        let mut taken: Vec<_> = before.iter().filter(|word| !after.contains(word)).collect();
+        let name = |word: &str| if word.starts_with("fetch=") { word.to_owned() } else { word.split('=').next().unwrap().to_owned() };
+        taken.sort();
+        assert_eq!(taken.into_iter().map(|word| name(word)).collect::<Vec<_>>(), expected, "{service} {version}: {before:?}");
+        let rest: Vec<_> = before.iter().filter(|word| !expected.contains(&&*name(word))).collect();
+        assert_eq!(after.iter().collect::<Vec<_>>(), rest, "{service} {version}");
+    }
+}
+
+/// A `git http-backend` that is asked for version 2 of a push leaves the service out, and no git takes what it says.
+#[test]
+fn a_push_is_not_advertised_without_its_service() {
+    let target = Target::new();
+    let answer = advertised(target.path(), Service::ReceivePack, "2");
+    let error = AdvertisementReader::new(Service::ReceivePack).read(&answer);
+    assert!(matches!(error, Err(AdvertisementError::Service(Service::ReceivePack, _))), "{error:?}");
+    let recorder = Recorder::new(refuse(answer));
+    let (code, text) = push(work(&target).path(), &recorder.address, &[]);
+    assert_eq!((code, text.contains("fatal: invalid server response")), (Some(128), true), "{text}");
+}
+
+#[test]
+fn git_does_not_push_what_is_not_advertised() {
+    let target = Target::new();
+    let work = work(&target);
+    let written = Recorder::new(refuse(advertisement(target.path())));
+    for (argument, message) in [("--push-option=x", "does not support push options"), ("--signed", "does not support --signed push")] {
+        let (code, text) = push(work.path(), &written.address, &[argument]);
+        assert_eq!((code, text.contains(message)), (Some(1), true), "{text}");
+    }
+    let (_, text) = push(work.path(), &written.address, &["--atomic"]);
+    assert!(text.contains("(policy: not this one)"), "{text}");
+}
+
+/// With every version git reads what was written anew, clones by it, and asks for no bundles.
+#[test]
+fn git_clones_by_what_is_written() {
+    let target = generous(&[]);
+    for (version, rewritten, bundles) in [("0", true, 0), ("1", true, 0), ("2", true, 0), ("2", false, 1)] {
+        let came = advertised(target.path(), Service::UploadPack, version);
+        let refs = if rewritten { read(Service::UploadPack, &came) } else { came };
+        let path = target.path().to_owned();
+        let recorder = Recorder::new(Box::new(move |ask| match ask {
+            Ask::Refs => refs.clone(),
+            Ask::Post(body) => {
+                let mut serve = command(&path, &["upload-pack", "--stateless-rpc", "."]);
+                serve.env("GIT_PROTOCOL", format!("version={version}")).stdin(Stdio::piped()).stdout(Stdio::piped());
+                let mut child = serve.spawn().unwrap();
+                child.stdin.take().unwrap().write_all(body).unwrap();
+                child.wait_with_output().unwrap().stdout
+            }
+        }));
+        let into = tempfile::tempdir().unwrap();
+        let (version, bundle) = (format!("protocol.version={version}"), "transfer.bundleURI=true");
+        git(into.path(), &["-c", &version, "-c", bundle, "clone", "--quiet", "--mirror", &recorder.address, "."]);
+        let cloned = git(into.path(), &["for-each-ref", "--format=%(refname) %(objectname)"]);
+        assert_eq!(cloned.lines().count(), target.refs.len());
+        assert!(target.refs.iter().all(|(name, id)| cloned.contains(&format!("{name} {id}"))), "{cloned}");
+        let bodies: Vec<_> = recorder.bodies.try_iter().collect();
+        let asks = |body: &Vec<u8>| body.windows(18).any(|part| part == b"command=bundle-uri");
+        assert_eq!(bodies.iter().filter(|body| asks(body)).count(), bundles, "{version} {rewritten}");
+    }
 }

@@ -4,9 +4,8 @@
 use gix_packetline::{PacketLineRef, decode};
 use libfuzzer_sys::fuzz_target;
 use tidegate::github::{
-    Service,
     push::{Capabilities, RefName},
-    report::{advertisement_error, fetch_error, refusal, unpack_error},
+    report::{fetch_error, interrupted, refusal, unpack_error},
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -31,7 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     assert!(matches!(decode::all_at_once(&fetch_error(&text)), Ok(line) if line.check_error().is_some()));
-    assert!(advertisement_error(Service::UploadPack, &text).ends_with(&fetch_error(&text)));
+    let bands = Capabilities::parse(b"side-band-64k").expect("capabilities");
+    let broken = interrupted(&bands, &format!("broke off: {text}")).expect("a band");
+    assert!(matches!(&lines(&broken)[..], [line] if line[0] == 3 && !line.contains(&b'\n')));
 });
 
 /// The lines up to a flush, behind which nothing stands.

@@ -13,6 +13,7 @@ use serde_json::ser::{Formatter, Serializer as JsonSerializer};
 
 use crate::{
     destination::{Destination, Host},
+    github::{RepositoryName, push::RefName},
     metrics::{Door, Kind},
     policy::RuleRef,
     reason::{Reason, Verdict},
@@ -34,6 +35,9 @@ pub(crate) struct Record {
     address: Option<IpAddr>,
     method: Option<String>,
     path: Option<String>,
+    repository: Option<RepositoryName>,
+    /// None where there is no push.
+    refs: Option<Vec<String>>,
     passed: Option<Passed>,
 }
 
@@ -60,6 +64,8 @@ impl Record {
             address: None,
             method: None,
             path: None,
+            repository: None,
+            refs: None,
             passed: None,
         }
     }
@@ -81,6 +87,16 @@ impl Record {
     #[must_use]
     pub(crate) fn requesting(self, method: &str, path: Option<&str>) -> Self {
         Self { method: Some(bounded_method(method).to_owned()), path: path.map(|path| bounded_path(path).to_owned()), ..self }
+    }
+
+    /// Of a repository, and of these refs of it where it is a push; the first [`MAX_REFS`] of them and how many more there are.
+    #[must_use]
+    pub(crate) fn of(self, repository: &RepositoryName, refs: &[RefName]) -> Self {
+        let mut names: Vec<_> = refs.iter().take(MAX_REFS).map(|name| name.as_str().to_owned()).collect();
+        if refs.len() > MAX_REFS {
+            names.push(format!("… {} more", refs.len() - MAX_REFS));
+        }
+        Self { repository: Some(repository.clone()), refs: (!names.is_empty()).then_some(names), ..self }
     }
 
     /// Refused or failed: the verdict follows from the reason.
@@ -151,8 +167,8 @@ impl Serialize for Record {
         object.serialize_field("address", &self.address)?;
         object.serialize_field("method", &self.method)?;
         object.serialize_field("path", &self.path)?;
-        object.serialize_field("repository", &())?;
-        object.serialize_field("refs", &())?;
+        object.serialize_field("repository", &self.repository)?;
+        object.serialize_field("refs", &self.refs)?;
         object.serialize_field("bytes_up", &self.passed.map(|passed| passed.up))?;
         object.serialize_field("bytes_down", &self.passed.map(|passed| passed.down))?;
         object.serialize_field("duration_ms", &self.passed.map(|passed| passed.duration.as_millis()))?;
@@ -217,4 +233,6 @@ const SCHEMA: u32 = 1;
 const FIELDS: usize = 20;
 const MAX_METHOD: usize = 32;
 const MAX_PATH: usize = 2048;
+/// Refs of a push that are recorded by name.
+const MAX_REFS: usize = 256;
 const USUAL_LINE: usize = 512;

@@ -170,10 +170,18 @@ fn config(policy: &str, names: &NameServer, records: &PipeWriter) -> Result<Conf
     let (policy, _) = Policy::parse("demo.toml", policy).map_err(problem)?;
     let id: Arc<str> = ANONYMOUS.into();
     Ok(Config {
-        listen: Listen { proxy: Some((Ipv4Addr::LOCALHOST, 0).into()), metrics: None, admin: None },
+        listen: Listen { proxy: Some((Ipv4Addr::LOCALHOST, 0).into()), git: None, metrics: None, admin: None },
         state: None,
         entry: Entry::Bound(id.clone()),
-        sessions: vec![SessionSettings { id, token: None, expires: None, policy: Arc::new(policy), grant: Grant::default() }],
+        sessions: vec![SessionSettings {
+            id,
+            token: None,
+            expires: None,
+            policy: Arc::new(policy),
+            grant: Grant::default(),
+            credential: None,
+        }],
+        github: Vec::new(),
         policy: None,
         audit: Target::File(format!("/dev/fd/{}", records.as_raw_fd()).into()),
         on_audit_failure: OnFailure::Refuse,

@@ -1,6 +1,6 @@
 //! `[[session.repository]]`: what a session may do with repositories.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use toml::Spanned;
 
@@ -12,14 +12,17 @@ use crate::{
     },
 };
 
+/// From an `upstream_path` as written to an absolute one, or why there is none.
+pub(crate) type Locate<'l> = &'l dyn Fn(&str) -> Result<PathBuf, String>;
+
 /// The repositories of one session; `None` where an error says why they cannot be granted.
-pub(crate) fn read_grant(session: &mut Table<'_>, problems: &mut Problems) -> Option<Grant> {
+pub(crate) fn read_grant(session: &mut Table<'_>, locate: Locate<'_>, problems: &mut Problems) -> Option<Grant> {
     let span = session.span.clone();
     let mut repositories = Vec::new();
     let mut whole = true;
     for value in session.array("repository", problems) {
         let table = Table::of(value, "an element of \"repository\"", problems);
-        match table.and_then(|table| read_repository(table, problems)) {
+        match table.and_then(|table| read_repository(table, locate, problems)) {
             Some(repository) => repositories.push(repository),
             None => whole = false,
         }
@@ -33,7 +36,7 @@ pub(crate) fn read_grant(session: &mut Table<'_>, problems: &mut Problems) -> Op
     }
 }
 
-fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<RepositoryGrant> {
+fn read_repository(mut table: Table<'_>, locate: Locate<'_>, problems: &mut Problems) -> Option<RepositoryGrant> {
     if !table.has("name") {
         problems.error(table.span.clone(), "a repository has a \"name\"", Some("write name = \"OWNER/NAME\"".into()));
     }
@@ -43,6 +46,7 @@ fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<Repo
     let grants = table.strings("grants", problems);
     let [create, update, force, delete] =
         ["create", "update", "force", "delete"].map(|key| table.boolean(key, problems).map(Spanned::into_inner));
+    let upstream_path = table.string("upstream_path", problems);
     table.finish(LATER_REPOSITORY, problems);
     let name = name.and_then(|name| word(&name, RepositoryName::parse, problems));
     let access = access.map(|access| word(&access, Access::parse, problems));
@@ -50,6 +54,7 @@ fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<Repo
     let tags = words(&tags, RefPattern::of_tags, problems);
     let bases = words(&bases, RefPattern::parse, problems);
     let grants = words(&grants, Capability::parse, problems);
+    let upstream_path = upstream_path.map(|path| word(&path, locate, problems));
     let nothing = RepositoryGrant::reading(name?);
     Some(RepositoryGrant {
         access: access.unwrap_or(Some(nothing.access))?,
@@ -61,6 +66,7 @@ fn read_repository(mut table: Table<'_>, problems: &mut Problems) -> Option<Repo
         tags: tags?,
         bases: bases?,
         grants: grants?,
+        upstream_path: upstream_path.map_or(Some(None), |path| path.map(Some))?,
         ..nothing
     })
 }
@@ -70,10 +76,9 @@ fn words<T, E: fmt::Display>(texts: &[Spanned<String>], parse: fn(&str) -> Resul
     (words.len() == texts.len()).then_some(words)
 }
 
-fn word<T, E: fmt::Display>(text: &Spanned<String>, parse: fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<T> {
+fn word<T, E: fmt::Display>(text: &Spanned<String>, parse: impl Fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<T> {
     parse(text.get_ref()).inspect_err(|error| problems.error(text.span(), error.to_string(), None)).ok()
 }
 
 /// Keys of the interface that this version does not have yet, with why.
-const LATER_REPOSITORY: &[(&str, &str)] =
-    &[("upstream_path", "this version does not have the git door"), ("content", "this version does not have the git door")];
+const LATER_REPOSITORY: &[(&str, &str)] = &[("content", "this version does not look into what is pushed")];

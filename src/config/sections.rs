@@ -23,7 +23,7 @@ use crate::{
 
 /// Reads one configuration.
 pub(super) struct Reader<'e> {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) environment: &'e dyn Environment,
     pub(super) problems: Problems,
     /// Every policy file read so far, `None` where it cannot be used.
@@ -84,11 +84,25 @@ impl<'e> Reader<'e> {
         let resolver = self.resolver(&mut whole);
         let upstream_roots = self.upstream_roots(&mut whole);
         let timeouts = self.timeouts(&mut whole);
-        let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry);
-        whole.finish(LATER, &mut self.problems);
+        let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry, timeouts.credential);
+        let github = self.githubs(&mut whole, timeouts.credential, &sessions);
+        whole.finish(&[], &mut self.problems);
         let entry = self.entry(entry, listen.admin.is_some(), &mut sessions, policy.clone())?;
         let warnings = Vec::new();
-        Some(Config { listen, state, entry, sessions, policy, audit, on_audit_failure, resolver, upstream_roots, timeouts, warnings })
+        Some(Config {
+            listen,
+            state,
+            entry,
+            sessions,
+            github,
+            policy,
+            audit,
+            on_audit_failure,
+            resolver,
+            upstream_roots,
+            timeouts,
+            warnings,
+        })
     }
 
     fn listen(&mut self, whole: &mut Table<'_>) -> (Listen, WrittenEntry) {
@@ -96,10 +110,11 @@ impl<'e> Reader<'e> {
             self.problems.error(0..0, "nothing listens: there is no [listen]", Some(LISTEN_HELP.into()));
             return (Listen::default(), WrittenEntry::Anonymous);
         };
-        if !["proxy", "metrics", "admin"].iter().any(|key| table.has(key)) {
+        if !["proxy", "git", "metrics", "admin"].iter().any(|key| table.has(key)) {
             self.problems.error(table.span.clone(), "nothing listens: [listen] names no address", Some(LISTEN_HELP.into()));
         }
         let proxy = table.string("proxy", &mut self.problems);
+        let git = table.string("git", &mut self.problems);
         let metrics = table.string("metrics", &mut self.problems);
         let admin = table.string("admin", &mut self.problems);
         let token_file = table.string("token_file", &mut self.problems);
@@ -118,10 +133,12 @@ impl<'e> Reader<'e> {
         };
         let admin = self.admin(admin.as_ref(), token_file.as_ref());
         let metrics = metrics.and_then(|text| self.address(&text));
-        (Listen { proxy: self.proxy(proxy.as_ref(), &entry), metrics, admin }, entry)
+        let proxy = self.door(proxy.as_ref(), &entry);
+        (Listen { proxy, git: self.door(git.as_ref(), &entry), metrics, admin }, entry)
     }
 
-    fn proxy(&mut self, text: Option<&Spanned<String>>, entry: &WrittenEntry) -> Option<SocketAddr> {
+    /// Where sandboxes come in.
+    fn door(&mut self, text: Option<&Spanned<String>>, entry: &WrittenEntry) -> Option<SocketAddr> {
         let text = text?;
         let address = self.address(text)?;
         if matches!(entry, WrittenEntry::Anonymous) && !address.ip().is_loopback() {
@@ -284,7 +301,8 @@ impl<'e> Reader<'e> {
         file.and_then(|file| self.certificates(&file)).unwrap_or_default()
     }
 
-    fn certificates(&mut self, file: &Spanned<String>) -> Option<Vec<CertificateDer<'static>>> {
+    /// The roots in a file that the document names.
+    pub(super) fn certificates(&mut self, file: &Spanned<String>) -> Option<Vec<CertificateDer<'static>>> {
         let (name, bytes) = (file.get_ref(), self.file(file)?);
         let certificates: Vec<_> = match CertificateDer::pem_slice_iter(&bytes).collect() {
             Ok(certificates) => certificates,
@@ -334,7 +352,7 @@ impl<'e> Reader<'e> {
         timeouts
     }
 
-    fn duration(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
         let text = table.string(key, &mut self.problems)?;
         match durations::parse(text.get_ref()) {
             Ok(duration) => Some(duration),
@@ -348,9 +366,7 @@ impl<'e> Reader<'e> {
 }
 
 /// Keys of the interface that this version does not have yet, with why.
-const LATER: &[(&str, &str)] = &[("github", "this version does not have the git door")];
 const LATER_LISTEN: &[(&str, &str)] = &[
-    ("git", "this version does not have the git door"),
     ("socks", "this version does not have the SOCKS door"),
     ("transparent", "this version does not have the transparent door"),
     ("dns", "this version does not have the DNS door"),

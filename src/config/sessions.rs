@@ -1,10 +1,16 @@
 //! `[[session]]`: the sessions known at start, what proves them, and who comes in without proof.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use toml::Spanned;
 
 use super::{
+    Environment,
     repositories::read_grant,
     sections::{Reader, WrittenEntry},
 };
@@ -16,12 +22,18 @@ use crate::{
 };
 
 impl Reader<'_> {
-    /// The sessions of the file. `default` is the `[policy]`, where it can be used.
-    pub(super) fn sessions(&mut self, whole: &mut Table<'_>, default: Option<&Arc<Policy>>, entry: &WrittenEntry) -> Vec<SessionSettings> {
+    /// The sessions of the file. `default` is the `[policy]`, where it can be used; `patience` bounds whatever fetches a credential.
+    pub(super) fn sessions(
+        &mut self,
+        whole: &mut Table<'_>,
+        default: Option<&Arc<Policy>>,
+        entry: &WrittenEntry,
+        patience: Duration,
+    ) -> Vec<SessionSettings> {
         let mut sessions: Vec<SessionSettings> = Vec::new();
         for value in whole.array("session", &mut self.problems) {
             let Some(table) = Table::of(value, "an element of \"session\"", &mut self.problems) else { continue };
-            if let Some(session) = self.session(table, default, entry, &sessions) {
+            if let Some(session) = self.session(table, default, entry, patience, &sessions) {
                 sessions.push(session);
             }
         }
@@ -56,8 +68,8 @@ impl Reader<'_> {
                 if default.is_none() && !self.problems.has_errors() {
                     self.problems.error(0..0, "nothing says what is allowed: there is no [policy]", Some(POLICY_HELP.into()));
                 }
-                let id: Arc<str> = ANONYMOUS.into();
-                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default?, grant: Grant::default() });
+                let (id, grant) = (Arc::<str>::from(ANONYMOUS), Grant::default());
+                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default?, grant, credential: None });
                 Some(Entry::Bound(id))
             }
         }
@@ -68,6 +80,7 @@ impl Reader<'_> {
         mut table: Table<'_>,
         default: Option<&Arc<Policy>>,
         entry: &WrittenEntry,
+        patience: Duration,
         others: &[SessionSettings],
     ) -> Option<SessionSettings> {
         let span = table.span.clone();
@@ -77,16 +90,19 @@ impl Reader<'_> {
         let token = token.and_then(|token| self.session_token(token, others));
         let expires = table.moment("expires", &mut self.problems);
         let policy = table.string("policy", &mut self.problems);
-        let grant = read_grant(&mut table, &mut self.problems);
+        let credential = self.credential(&mut table, patience);
+        let (directory, environment) = (&self.directory, self.environment);
+        let grant = read_grant(&mut table, &|path| find_repository(directory, path, environment), &mut self.problems);
         let own_policy = policy.as_ref().map(|file| self.policy(file));
-        table.finish(LATER_SESSION, &mut self.problems);
+        table.finish(&[], &mut self.problems);
         let id = id?;
         self.check_reach(&id, &span, entry);
         if own_policy.is_none() && default.is_none() && !self.problems.has_errors() {
             let message = format!("nothing says what session {id} may do: it has no \"policy\", and there is no [policy]");
             self.problems.error(span, message, Some(POLICY_HELP.into()));
         }
-        Some(SessionSettings { id, token, expires, policy: own_policy.unwrap_or_else(|| default.cloned())?, grant: grant? })
+        let policy = own_policy.unwrap_or_else(|| default.cloned())?;
+        Some(SessionSettings { id, token, expires, policy, grant: grant?, credential })
     }
 
     fn session_id(&mut self, id: &Spanned<String>) -> Option<Arc<str>> {
@@ -184,7 +200,10 @@ impl Reader<'_> {
     }
 }
 
-/// Keys of the interface that this version does not have yet, with why.
-const LATER_SESSION: &[(&str, &str)] = &[("credential", "this version does not have the git door")];
+/// The absolute path of a repository on disk, or why it cannot be one.
+fn find_repository(directory: &Path, written: &str, environment: &dyn Environment) -> Result<PathBuf, String> {
+    let path = std::path::absolute(directory.join(written)).and_then(|path| environment.find(&path).map(|()| path));
+    path.map_err(|error| format!("there is no repository at {written}: {error}; write the path of a bare repository or of a bundle"))
+}
 
 const POLICY_HELP: &str = "write [policy] and file = \"policy.toml\"";

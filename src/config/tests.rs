@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::credentials::Credential;
 
 /// A table of variables and files in place of a process.
 #[derive(Default)]
@@ -12,6 +13,10 @@ struct Table {
 impl Environment for Table {
     fn variable(&self, name: &str) -> Option<OsString> {
         self.variables.get(name).map(OsString::from)
+    }
+
+    fn find(&self, path: &Path) -> io::Result<()> {
+        self.file(path).map(drop)
     }
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -31,6 +36,8 @@ fn try_load(text: &str) -> Result<Config, Vec<Problem>> {
         ("/etc/tidegate/token", b"abcdef0123456789abcdef0123456789\n"),
         ("/etc/tidegate/same-token", b"0123456789abcdef0123456789abcdef\r\n"),
         ("/etc/tidegate/short-token", b"hunter2\n"),
+        ("/etc/tidegate/two-lines", b"ghp_one\nghp_two\n"),
+        ("/etc/tidegate/spoon.git", b""),
         ("/etc/tidegate/ca.pem", include_bytes!("../../certs/ca.pem")),
         ("/etc/tidegate/empty.pem", b"nothing here\n"),
         ("/etc/tidegate/broken.pem", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
@@ -87,7 +94,52 @@ fn everything_there_is() {
     assert_eq!(first.expires, Some(std::time::SystemTime::UNIX_EPOCH + seconds(1_798_761_600)));
     assert_eq!(second.expires, None);
     assert!(!Arc::ptr_eq(&first.policy, &second.policy));
+    assert_eq!(config.listen.git, "[::]:3129".parse().ok());
+    let shown = |credential: &Option<Arc<Credential>>| credential.as_ref().map(|credential| format!("{credential:?}"));
+    let credential = |source: &str| Some(format!("Credential {{ source: Source({source}), patience: 9s, .. }}"));
+    assert_eq!(shown(&first.credential), credential("file /etc/tidegate/token"));
+    assert_eq!(shown(&second.credential), None);
+    let [ghe, github] = config.github.as_slice() else { panic!("{} GitHubs", config.github.len()) };
+    assert_eq!((ghe.host.as_str(), ghe.roots.len(), ghe.public_read), ("ghe.example", 1, true));
+    assert_eq!(ghe.git.to_string(), "http://127.0.0.1:8080");
+    assert_eq!(shown(&ghe.credential), credential("command /etc/tidegate/bin/token, kept 60s"));
+    assert_eq!((github.host.as_str(), github.roots.len(), github.public_read), ("github.com", 0, false));
+    assert_eq!(github.git.to_string(), "https://github.com");
+    assert_eq!(shown(&github.credential), credential("command gh, kept 600s"));
     assert_eq!(config.warnings, []);
+}
+
+#[tokio::test]
+async fn a_credential_of_the_environment() {
+    let rest = "[policy]\nfile = \"policy.toml\"\n[[github]]\nhost = \"github.com\"\ncredential = { env = \"TOKEN\" }\n";
+    let config = load(&format!("[listen]\ngit = \"127.0.0.1:0\"\n{rest}"));
+    let credential = config.github[0].credential.as_ref().unwrap();
+    assert_eq!(credential.secret().await.unwrap().expose(), TOKEN.as_bytes());
+}
+
+#[test]
+fn sessions_with_credentials_of_their_own_need_no_other() {
+    let github = "credential = { env = \"TOKEN\" }\n[[github]]\nhost = \"github.com\"\n";
+    assert_eq!(load(&format!("{SESSION}{github}")).warnings, []);
+}
+
+#[test]
+fn a_repository_on_disk() {
+    let repository = "[[session.repository]]\nname = \"octo/spoon\"\nupstream_path = \"spoon.git\"\n";
+    let config = load(&format!("{SESSION}{repository}"));
+    let path = config.sessions[0].grant.repositories()[0].upstream_path.as_deref();
+    assert_eq!(path, Some(Path::new("/etc/tidegate/spoon.git")));
+}
+
+#[test]
+fn the_process_finds_directories_and_files() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("file"), "").unwrap();
+    std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    let found = |path: &Path| Process.find(path).map_err(|error| error.kind());
+    assert_eq!((found(directory.path()), found(&path("file"))), (Ok(()), Ok(())));
+    assert_eq!((found(&path("socket")), found(&path("x"))), (Err(io::ErrorKind::Other), Err(io::ErrorKind::NotFound)));
 }
 
 #[test]
@@ -158,6 +210,39 @@ fn what_is_wrong_stands_with_its_place() {
 }
 
 #[test]
+fn credentials_that_cannot_be_used() {
+    let form = "a credential is 1 to 8192 visible ASCII characters on one line, and what";
+    let sources = "\n  help: write { env = \"NAME\" }, { file = \"FILE\" } or { command = [\"gh\", \"auth\", \"token\"] }";
+    for (written, column, expected) in [
+        ("{ env = 'MISSING' }", 22, "the environment has no MISSING".to_owned()),
+        ("{ env = 'SPACED' }", 22, format!("{form} SPACED holds is not")),
+        ("{ file = 'missing' }", 23, "cannot read missing: no such file".to_owned()),
+        ("{ file = 'two-lines' }", 23, format!("{form} two-lines holds is not")),
+        ("{ app = { id = 1 } }", 16, "unknown key \"app\"\n  help: this version does not have GitHub Apps".to_owned()),
+        ("{}", 14, format!("a credential comes from one place{sources}")),
+        ("{ env = 'TOKEN', file = 'token' }", 14, format!("a credential comes from one place{sources}")),
+        (
+            "{ env = 'TOKEN', max_age = '1m' }",
+            14,
+            "\"max_age\" belongs to a \"command\"\n  help: remove it: nothing else is kept".to_owned(),
+        ),
+        (
+            "{ command = ['gh'], max_age = 'soon' }",
+            44,
+            "no duration: \"soon\"\n  help: write a whole number and its unit, ms, s, m or h: \"500ms\", \"10s\", \"1h\"".to_owned(),
+        ),
+        ("{ command = [] }", 14, format!("a \"command\" begins with a program{sources}")),
+        ("{ command = ['', 'token'] }", 14, format!("a \"command\" begins with a program{sources}")),
+        ("{ command = [7] }", 27, "an element of \"command\" must be a string, not an integer".to_owned()),
+        ("{ command = 'gh' }", 26, "\"command\" must be an array, such as [\"…\"], not a string".to_owned()),
+        ("'gh'", 14, "\"credential\" must be a table, not a string".to_owned()),
+    ] {
+        let found = complaints(&format!("{SESSION}credential = {written}\n"));
+        assert_eq!(found, format!("serve.toml:8:{column}: error: {expected}"), "{written}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read() {
     let nothing = Config::load(Path::new("/nowhere/serve.toml"), &Table::default()).err().unwrap();
     assert_eq!(nothing[0].to_string(), "/nowhere/serve.toml:1:1: error: cannot read the configuration: no such file");
@@ -167,6 +252,7 @@ fn what_cannot_be_read() {
 const EVERYTHING: &str = r#"
 [listen]
 proxy = "0.0.0.0:3128"
+git = "[::]:3129"
 metrics = "127.0.0.1:0"
 admin = "unix:/run/tidegate/admin.sock"
 require_session = true
@@ -197,10 +283,23 @@ drain = "10s"
 id = "s1"
 token = { env = "TOKEN" }
 expires = 2027-01-01T00:00:00Z
+credential = { file = "token" }
 [[session]]
 id = "s2"
 token = { file = "token" }
 policy = "other.toml"
+[[github]]
+host = "GHE.example"
+git_url = "http://127.0.0.1:8080"
+api_url = "https://ghe.example/api/v3/"
+upload_url = "https://ghe.example/api/uploads/"
+ca_file = "ca.pem"
+credential = { command = ["bin/token"], max_age = "1m" }
+public_read = true
+foreign_credentials = "refuse"
+[[github]]
+host = "github.com"
+credential = { command = ["gh", "auth", "token"] }
 "#;
 
 const SESSION: &str = "[listen]\nproxy = \"127.0.0.1:0\"\nsession = \"s1\"\n[policy]\nfile = \"policy.toml\"\n[[session]]\nid = \"s1\"\n";
@@ -267,14 +366,21 @@ serve.toml:2:9: error: 0.0.0.0:3128 is open to other machines, and nobody is ask
         "LISTENgitt = true\nPOLICY",
         r#"
 serve.toml:3:1: error: unknown key "gitt"
-  help: the keys here are proxy, metrics, admin, token_file, session, require_session
+  help: the keys here are proxy, git, metrics, admin, token_file, session, require_session
 "#,
     ),
     (
-        "LISTENgit = \"127.0.0.1:1\"\nsocks = \"\"\nPOLICY",
+        "[listen]\ngit = \"0.0.0.0:3129\"\nPOLICY",
         r#"
-serve.toml:3:1: error: unknown key "git"
-  help: this version does not have the git door
+serve.toml:2:7: error: 0.0.0.0:3129 is open to other machines, and nobody is asked who they are
+  help: write require_session = true, or session = "ID" where the network keeps strangers out, or bind 127.0.0.1
+"#,
+    ),
+    (
+        "LISTENgit = \"3129\"\nsocks = \"\"\nPOLICY",
+        r#"
+serve.toml:3:7: error: no address to listen on: "3129"
+  help: write IP:PORT, such as "127.0.0.1:3128" or "[::1]:3128"; port 0 takes any that is free
 serve.toml:4:1: error: unknown key "socks"
   help: this version does not have the SOCKS door
 "#,
@@ -432,8 +538,41 @@ serve.toml:10:1: error: unknown key "tail"
     (
         "LISTENPOLICY[[github]]\nhost = \"github.com\"\n",
         r#"
-serve.toml:5:3: error: unknown key "github"
-  help: this version does not have the git door
+serve.toml:5:1: warning: there is no credential for github.com: only repositories on disk and public reads work
+  help: write credential = { env = "GITHUB_TOKEN" }
+"#,
+    ),
+    (
+        "LISTENPOLICY[[github]]\nhost = \"ghe.example\"\ngit_url = \"http://ghe.example:8080/git/\"\napi_url = \"http://127.0.0.2:1\"\nupload_url = \"http://localhost\"\ncredential = { env = \"TOKEN\" }\n",
+        r"
+serve.toml:7:11: warning: the credential crosses the network to ghe.example:8080 in the clear
+  help: write https://, or keep this upstream on the same machine
+",
+    ),
+    (
+        "LISTENPOLICY[[github]]\ngit_url = \"github.com\"\napi_url = \"https://me@github.com\"\nca_file = \"empty.pem\"\nhots = 1\n[[github]]\nhost = \"127.0.0.1\"\n[[github]]\nhost = \"a b\"\n[[github]]\nhost = \"GitHub.com\"\npublic_read = 1\nforeign_credentials = \"public\"\n[[github]]\nhost = \"github.com.\"\nforeign_credentials = \"\"\n",
+        r#"
+serve.toml:5:1: error: a GitHub has a "host"
+  help: write host = "github.com"
+serve.toml:6:11: error: no base URL: "github.com"
+  help: a URL begins with https://, or with http:// where nothing has to be kept from the network
+serve.toml:7:11: error: no base URL: "https://me@github.com"
+  help: user information may not stand before a host: "me@github.com"
+serve.toml:8:11: error: no certificate in empty.pem
+  help: it begins with -----BEGIN CERTIFICATE-----
+serve.toml:9:1: error: unknown key "hots"
+  help: the keys here are host, git_url, api_url, upload_url, ca_file, credential, public_read, foreign_credentials
+serve.toml:11:8: error: sandboxes name a GitHub, and this is an address: 127.0.0.1
+  help: write a name such as "github.com"; where it really is says git_url
+serve.toml:13:8: error: " " may not stand in a host, which is plain ASCII here: "a b"
+  help: write a name such as "github.com"; where it really is says git_url
+serve.toml:16:15: error: "public_read" must be true or false, not an integer
+serve.toml:17:23: error: this version does not have foreign_credentials = "public"
+  help: write "refuse", the default: what a sandbox brought goes nowhere
+serve.toml:19:8: error: two [[github]] have the host "github.com"
+  help: write a name such as "github.com"; where it really is says git_url
+serve.toml:20:23: error: no way to treat a token that a sandbox brought: ""
+  help: write "refuse", the default: what a sandbox brought goes nowhere
 "#,
     ),
     (
@@ -474,8 +613,7 @@ serve.toml:5:1: warning: nobody comes in as session s1: no door asks for a token
         r#"
 serve.toml:8:11: error: "expires" names no moment: 2027-01-01T00:00:00
   help: write date, time and offset, such as 2026-12-01T00:00:00Z
-serve.toml:9:1: error: unknown key "credential"
-  help: this version does not have the git door
+serve.toml:9:23: error: cannot read x: no such file
 "#,
     ),
     (
@@ -501,7 +639,7 @@ serve.toml:23:18: error: a token is 32 or more visible ASCII characters, and thi
 "#,
     ),
     (
-        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\n[[session.repository]]\naccess = \"read\"\n",
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\ncontent = {}\n[[session.repository]]\naccess = \"read\"\n",
         r#"
 serve.toml:9:8: error: the name of a repository is 1 to 100 letters, digits, "-", "_" and ".", and ".git" once: ".."
 serve.toml:10:10: error: no access: "admin"; write "read" or "write"
@@ -510,10 +648,11 @@ serve.toml:11:16: error: an element of "push" must be a string, not an integer
 serve.toml:12:9: error: "force" must be true or false, not a string
 serve.toml:13:11: error: nothing that can be granted: "Wiki"; write one such as "pull_requests"
 serve.toml:14:1: error: unknown key "wiki"
-  help: the keys here are name, access, push, tags, bases, grants, create, update, force, delete
-serve.toml:15:1: error: unknown key "upstream_path"
-  help: this version does not have the git door
-serve.toml:16:1: error: a repository has a "name"
+  help: the keys here are name, access, push, tags, bases, grants, create, update, force, delete, upstream_path
+serve.toml:15:17: error: there is no repository at x: no such file; write the path of a bare repository or of a bundle
+serve.toml:16:1: error: unknown key "content"
+  help: this version does not look into what is pushed
+serve.toml:17:1: error: a repository has a "name"
   help: write name = "OWNER/NAME"
 "#,
     ),

@@ -13,7 +13,7 @@ use crate::{
     downstream::{Downstream, Next},
     limits::Slot,
     metrics::Kind,
-    passage::{Asked, Ending, Subject, Visitor, is_pages, tunnel},
+    passage::{Asked, Ending, Subject, Visitor, is_pages, reader_of, tunnel},
     policy::{Facts, Protocol, Way},
     reason::Reason,
     respond::Refusal,
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
 ) -> Option<Downstream> {
     let mut asked = Asked::new(visitor.door, Kind::Connect);
     asked.method = Some("CONNECT".into());
-    asked.json_only = head.values("accept").any(|value| value == b"application/json");
+    asked.reader = reader_of(head.values("accept"));
     let mut subject = None;
     let opened = open(visitor, head, &mut asked, &mut subject).await;
     let opened = match opened {

@@ -1,36 +1,23 @@
 //! Plain HTTP/1: absolute-form requests to the listener, and requests inside a tunnel to a port that wants HTTP.
 
-use super::{presented, until};
-use std::{
-    convert::Infallible,
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
 use http::{Request, Response, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::Either;
+use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use super::{presented, serving};
 use crate::{
     destination::Destination,
-    downstream::{Answering, Downstream},
+    downstream::Downstream,
     metrics::Kind,
-    pages::{self, Visit},
-    passage::{Asked, Body, Ending, Errand, Subject, Traffic, Visitor, forward, is_pages, wants_json},
+    passage::{Asked, Body, Ending, Errand, Subject, Traffic, Visitor, forward, is_pages, reader_of},
     policy::Way,
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
-    wire::{
-        http1::MAX_FIELDS,
-        target::{self, RequestTarget},
-    },
+    wire::target::{self, RequestTarget},
 };
 
 /// Where a request stands.
@@ -65,43 +52,20 @@ impl Inside {
     }
 }
 
-/// Lets hyper serve the judged messages of a connection. Gives it back when something else comes next.
+/// Serves the requests of a connection. Gives it back when something else comes next.
 pub(crate) async fn serve(
     visitor: &Arc<Visitor>,
     downstream: Downstream,
     inside: Inside,
     draining: &watch::Receiver<bool>,
 ) -> Option<Downstream> {
-    let answering = downstream.answering();
-    let service = service_fn(|request| {
-        let answering = answering();
-        Box::pin(async {
-            let response = answer(visitor, &inside, request).await;
-            Ok::<_, Infallible>(response.map(|body| Sent { body, _answering: answering }))
-        })
-    });
-    let mut connection =
-        http1::Builder::new().auto_date_header(false).max_headers(MAX_FIELDS).serve_connection(TokioIo::new(downstream), service);
-    let mut draining = draining.clone();
-    let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
-        () = until(&mut draining) => {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
-        }
-    };
-    let downstream = connection.into_parts().io.into_inner();
-    if ended.is_ok() && downstream.is_stopped() && !*draining.borrow() {
-        return Some(downstream);
-    }
-    downstream.close().await;
-    None
+    serving::serve(downstream, draining, |request| answer(visitor, &inside, request)).await
 }
 
 async fn answer(visitor: &Visitor, inside: &Inside, request: Request<Incoming>) -> Response<Body> {
     let mut asked = Asked::new(visitor.door, Kind::Http);
     asked.method = Some(request.method().as_str().into());
-    asked.json_only = wants_json(request.headers());
+    asked.reader = reader_of(request.headers().get_all(header::ACCEPT).iter().map(header::HeaderValue::as_bytes));
     let mut subject = None;
     match exchange(visitor, inside, request, &mut asked, &mut subject).await {
         Ok(response) => response,
@@ -127,7 +91,7 @@ async fn exchange(
         }
     });
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
-        return page(visitor, subject, request, &wanted.origin_form).await;
+        return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left));
     };
     let count = || Arc::new(Traffic::new(&visitor.gate.metrics));
     let (way, dialled, traffic) = match inside {
@@ -164,53 +128,5 @@ fn read(inside: &Inside, request: &Request<Incoming>) -> Result<Wanted, Refusal>
             Ok(Wanted { destination: Some(named), origin_form })
         }
         (RequestTarget::Authority(_), _) => Err(Refusal::new(Reason::MethodRefused, "A tunnel cannot be opened inside another request.")),
-    }
-}
-
-async fn page(visitor: &Visitor, subject: &Subject, request: Request<Incoming>, origin_form: &str) -> Result<Response<Body>, Refusal> {
-    let gate = &visitor.gate;
-    gate.within(subject.session.limits().request())?;
-    let method = request.method().clone();
-    let bytes = gather(request.into_body()).await?;
-    let visit = Visit { session: &subject.session, governing: &subject.governing, now: (gate.clock)() };
-    Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response().map(Either::Left))
-}
-
-/// The body of a request for a page, in bounded size.
-async fn gather(body: Incoming) -> Result<Bytes, Refusal> {
-    let mut body = pin!(Limited::new(body, pages::MAX_BODY));
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let reason = if error.is::<LengthLimitError>() { Reason::BodyTooLarge } else { Reason::BadRequest };
-            Refusal::new(reason, format!("The body of a request for a page was refused: {error}."))
-        })?;
-        if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(data);
-        }
-    }
-    Ok(bytes.freeze())
-}
-
-/// A body on its way to the sandbox, and the word that it is.
-struct Sent {
-    body: Body,
-    _answering: Answering,
-}
-
-impl HttpBody for Sent {
-    type Data = Bytes;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

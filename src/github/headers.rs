@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Service;
+use super::{Service, route::Kind};
 use crate::{reason::Reason, wire::excerpt};
 
 /// How the body of a request is encoded.
@@ -26,17 +26,32 @@ impl ContentEncoding {
     }
 }
 
+/// The content type of a request to `service`.
+pub const fn request_content_type(service: Service) -> &'static str {
+    match service {
+        Service::UploadPack => "application/x-git-upload-pack-request",
+        Service::ReceivePack => "application/x-git-receive-pack-request",
+    }
+}
+
+/// The content type of the answer to a request of this kind.
+pub const fn answer_content_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Advertisement(Service::UploadPack) => "application/x-git-upload-pack-advertisement",
+        Kind::Advertisement(Service::ReceivePack) => "application/x-git-receive-pack-advertisement",
+        Kind::Rpc(Service::UploadPack) => "application/x-git-upload-pack-result",
+        Kind::Rpc(Service::ReceivePack) => "application/x-git-receive-pack-result",
+    }
+}
+
 /// Holds `Content-Type` to the one that a request for `service` has, to the letter.
 pub fn check_content_type<'a>(service: Service, values: impl IntoIterator<Item = &'a [u8]>) -> Result<(), HeaderError> {
-    let wanted = match service {
-        Service::UploadPack => b"application/x-git-upload-pack-request".as_slice(),
-        Service::ReceivePack => b"application/x-git-receive-pack-request",
-    };
-    match one(values) {
-        Ok(Some(found)) if found == wanted => Ok(()),
-        Ok(found) => Err(HeaderError::ContentType(service, excerpt(found.unwrap_or_default()))),
-        Err(second) => Err(HeaderError::ContentType(service, excerpt(second))),
-    }
+    is_only(values, request_content_type(service)).map_err(|found| HeaderError::ContentType(service, found))
+}
+
+/// The same of an answer of an upstream. What has another type git would not take for its own, but a browser might.
+pub fn check_answer_type<'a>(kind: Kind, values: impl IntoIterator<Item = &'a [u8]>) -> Result<(), HeaderError> {
+    is_only(values, answer_content_type(kind)).map_err(|found| HeaderError::AnswerType(kind, found))
 }
 
 /// The version of git's protocol that a client asks for.
@@ -71,6 +86,15 @@ impl ProtocolVersion {
     }
 }
 
+/// The value that is there instead of `wanted` alone.
+fn is_only<'a>(values: impl IntoIterator<Item = &'a [u8]>, wanted: &str) -> Result<(), Box<str>> {
+    match one(values) {
+        Ok(Some(found)) if found == wanted.as_bytes() => Ok(()),
+        Ok(found) => Err(excerpt(found.unwrap_or_default())),
+        Err(second) => Err(excerpt(second)),
+    }
+}
+
 /// The only value; the second, where there is one.
 fn one<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, &'a [u8]> {
     let mut values = values.into_iter();
@@ -86,11 +110,16 @@ pub enum HeaderError {
     /// Not the one type of a request for this service.
     ContentType(Service, Box<str>),
     ContentEncoding(Service, Box<str>),
+    /// Not the one type of an upstream's answer of this kind.
+    AnswerType(Kind, Box<str>),
 }
 
 impl HeaderError {
     pub fn reason(&self) -> Reason {
-        Reason::BadRequest
+        match self {
+            Self::ContentType(..) | Self::ContentEncoding(..) => Reason::BadRequest,
+            Self::AnswerType(..) => Reason::UpstreamClosed,
+        }
     }
 }
 
@@ -98,13 +127,16 @@ impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ContentType(service, found) => {
-                write!(f, "a request to {service} has the content type application/x-{service}-request, not \"{found}\"")
+                write!(f, "a request to {service} has the content type {}, not \"{found}\"", request_content_type(*service))
             }
             Self::ContentEncoding(Service::UploadPack, found) => {
                 write!(f, "a request to git-upload-pack is sent as it is or with gzip, not with \"{found}\"")
             }
             Self::ContentEncoding(Service::ReceivePack, found) => {
                 write!(f, "a push is sent without a content encoding, not with \"{found}\"")
+            }
+            Self::AnswerType(kind, found) => {
+                write!(f, "the upstream's answer has the content type {}, not \"{found}\"", answer_content_type(*kind))
             }
         }
     }
@@ -134,6 +166,33 @@ mod tests {
         ] {
             assert_eq!(check_content_type(service, values.iter().map(|value| value.as_bytes())), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn types_of_answers() {
+        let (refs, answer) = (Kind::Advertisement(FETCH), Kind::Rpc(PUSH));
+        let error = |kind, found: &str| Err(HeaderError::AnswerType(kind, found.into()));
+        for (kind, values, expected) in [
+            (refs, &["application/x-git-upload-pack-advertisement"][..], Ok(())),
+            (Kind::Advertisement(PUSH), &["application/x-git-receive-pack-advertisement"], Ok(())),
+            (Kind::Rpc(FETCH), &["application/x-git-upload-pack-result"], Ok(())),
+            (answer, &["application/x-git-receive-pack-result"], Ok(())),
+            (answer, &["application/x-git-upload-pack-result"], error(answer, "application/x-git-upload-pack-result")),
+            (answer, &["application/x-git-receive-pack-request"], error(answer, "application/x-git-receive-pack-request")),
+            (refs, &["application/x-git-upload-pack-result"], error(refs, "application/x-git-upload-pack-result")),
+            (refs, &["application/x-git-upload-pack-advertisement;a=b"], error(refs, "application/x-git-upload-pack-advertisement;a=b")),
+            (refs, &["Application/x-git-upload-pack-advertisement"], error(refs, "Application/x-git-upload-pack-advertisement")),
+            (refs, &["text/html\n"], error(refs, "text/html\\n")),
+            (refs, &[], error(refs, "")),
+            (refs, &["application/x-git-upload-pack-advertisement", "text/html"], error(refs, "text/html")),
+        ] {
+            assert_eq!(check_answer_type(kind, values.iter().map(|value| value.as_bytes())), expected, "{values:?}");
+        }
+        assert_eq!(HeaderError::AnswerType(refs, "text/html".into()).reason(), Reason::UpstreamClosed);
+        assert_eq!(
+            HeaderError::AnswerType(refs, "text/html".into()).to_string(),
+            "the upstream's answer has the content type application/x-git-upload-pack-advertisement, not \"text/html\""
+        );
     }
 
     #[test]

@@ -1,4 +1,32 @@
-//! Lines with their length before them (git's `protocol-common`), as they are written; they are read by gix.
+//! Lines with their length before them (git's `gitprotocol-common`).
+
+use gix_packetline::{PacketLineRef, decode};
+
+use crate::wire::excerpt;
+
+/// Reads the line at `start`, of which there may be more to come, and says where it ends. `None`: not yet. A line that would end
+/// behind `bound` is not waited for.
+pub(super) fn read(bytes: &[u8], start: usize, bound: usize) -> Result<Option<(PacketLineRef<'_>, usize)>, LineError> {
+    // Ahead of what the octets say: the answer is the same with one octet of the length as with all.
+    if start + LENGTH > bound {
+        return Err(LineError::TooLong);
+    }
+    let rest = bytes.get(start..).unwrap_or_default();
+    let line = decode::streaming(rest).map_err(|_| LineError::Length(excerpt(&rest[..rest.len().min(LENGTH)])))?;
+    let (line, end) = match line {
+        decode::Stream::Complete { line, bytes_consumed } => (Some(line), start + bytes_consumed),
+        decode::Stream::Incomplete { bytes_needed } => (None, start + rest.len() + bytes_needed),
+    };
+    if end > bound { Err(LineError::TooLong) } else { Ok(line.map(|line| (line, end))) }
+}
+
+/// What is no line, or none that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LineError {
+    /// Not four hexadecimal digits, 5 to 65520.
+    Length(Box<str>),
+    TooLong,
+}
 
 /// Appends one line, or several where `content` is longer than fits in one.
 pub(super) fn write(content: &[u8], out: &mut Vec<u8>) {
@@ -24,6 +52,8 @@ pub(super) enum Band {
     Data = 1,
     /// What the client prints after `remote: `.
     Progress = 2,
+    /// What the client prints so, too, and then fails.
+    Failure = 3,
 }
 
 pub(super) const FLUSH: &[u8] = b"0000";

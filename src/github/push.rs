@@ -10,13 +10,14 @@ mod ref_name;
 
 use std::{collections::HashSet, fmt};
 
-use gix_packetline::{PacketLineRef, decode};
+use gix_packetline::PacketLineRef;
 
+pub(super) use self::capabilities::is_served;
 pub use self::{
     capabilities::{Capabilities, CapabilityError, ObjectFormat},
     ref_name::{MAX_REF_NAME, RefName, RefNameError},
 };
-use super::pkt_line;
+use super::pkt_line::{self, LineError};
 use crate::{reason::Reason, wire::excerpt};
 
 /// What stands before the pack.
@@ -120,17 +121,8 @@ impl PreludeReader {
     /// are ever waited for. After an answer other than `None` the reader is done.
     pub fn read(&mut self, body: &[u8]) -> Result<Option<Prelude>, PushError> {
         loop {
-            let rest = body.get(self.length..).unwrap_or_default();
-            let line = decode::streaming(rest).map_err(|_| PushError::Line(excerpt(&rest[..rest.len().min(LENGTH_DIGITS)])))?;
-            let (line, taken) = match line {
-                decode::Stream::Complete { line, bytes_consumed } => (Some(line), bytes_consumed),
-                decode::Stream::Incomplete { bytes_needed } => (None, rest.len() + bytes_needed),
-            };
-            if self.length + taken > MAX_PRELUDE {
-                return Err(PushError::TooLong);
-            }
-            let Some(line) = line else { return Ok(None) };
-            self.length += taken;
+            let Some((line, end)) = pkt_line::read(body, self.length, MAX_PRELUDE)? else { return Ok(None) };
+            self.length = end;
             match line {
                 PacketLineRef::Data(line) => self.line(line)?,
                 PacketLineRef::Flush => return Ok(Some(self.end())),
@@ -271,6 +263,15 @@ impl PushError {
     }
 }
 
+impl From<LineError> for PushError {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::Length(digits) => Self::Line(digits),
+            LineError::TooLong => Self::TooLong,
+        }
+    }
+}
+
 impl From<CapabilityError> for PushError {
     fn from(error: CapabilityError) -> Self {
         Self::Capability(error)
@@ -315,9 +316,6 @@ pub const MAX_COMMANDS: usize = 2000;
 
 /// Most commits at which a sender's history may be cut off.
 pub const MAX_SHALLOW: usize = 10_000;
-
-/// Digits of the length of a line.
-const LENGTH_DIGITS: usize = 4;
 
 #[cfg(test)]
 mod tests;

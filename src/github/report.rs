@@ -1,7 +1,6 @@
 //! What git is answered in its own words: a push that is refused, and whatever else is.
 
 use super::{
-    Service,
     pkt_line::{self, Band},
     push::{Capabilities, RefName},
 };
@@ -33,16 +32,19 @@ pub fn unpack_error(capabilities: &Capabilities, error: &str, advice: &[String])
     framed(capabilities, report, advice)
 }
 
-/// The answer to a request for refs that git prints as `fatal: remote error: TEXT`.
-pub fn advertisement_error(service: Service, text: &str) -> Vec<u8> {
+/// What ends the answer to a push that was sent on, and whose report did not come: git prints TEXT after `remote: ` and fails. It claims
+/// neither that the push landed nor that it did not, and nothing of an answer may stand before it that was not whole.
+///
+/// `None` where the sender reads no bands: then nothing can be said but by breaking off.
+pub fn interrupted(capabilities: &Capabilities, text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    pkt_line::write(format!("# service={service}\n").as_bytes(), &mut out);
+    // git ends this line itself.
+    pkt_line::write_band(Band::Failure, one_line(text).as_bytes(), &mut out);
     out.extend_from_slice(pkt_line::FLUSH);
-    out.append(&mut fetch_error(text));
-    out
+    capabilities.has_bands().then_some(out)
 }
 
-/// The same for a request to `git-upload-pack`.
+/// The answer to a request to `git-upload-pack` that git prints as `fatal: remote error: TEXT`.
 pub fn fetch_error(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     pkt_line::write(format!("ERR {}", one_line(text)).as_bytes(), &mut out);
@@ -67,7 +69,7 @@ fn framed(capabilities: &Capabilities, mut report: Vec<u8>, advice: &[String]) -
 }
 
 /// Text that cannot be taken for more than one line, nor move a terminal's cursor.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let shown = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter });
     let mut line = String::new();
     for letter in shown {

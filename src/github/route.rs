@@ -21,6 +21,14 @@ pub enum Kind {
     Rpc(Service),
 }
 
+impl Kind {
+    pub const fn service(self) -> Service {
+        match self {
+            Self::Advertisement(service) | Self::Rpc(service) => service,
+        }
+    }
+}
+
 /// Reads a request below `/git/`, given its method and its target in origin-form.
 ///
 /// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The

@@ -56,6 +56,7 @@ fn every_other_event_has_its_line() {
     metrics.sent_down(5);
     metrics.resolved(Duration::from_millis(3));
     metrics.dialled(Duration::from_millis(3));
+    metrics.tls_upstream(Duration::from_millis(3));
     metrics.first_byte(Duration::from_millis(3));
     metrics.limited(Limit::Tunnels);
     metrics.audited(Audited::Lost);
@@ -68,6 +69,7 @@ fn every_other_event_has_its_line() {
         r#"tidegate_bytes_total{direction="down"} 5"#,
         r#"tidegate_dns_seconds_bucket{le="0.005"} 1"#,
         r#"tidegate_connect_seconds_bucket{le="0.002"} 0"#,
+        r#"tidegate_tls_handshake_seconds_bucket{side="upstream",le="0.005"} 1"#,
         "tidegate_first_byte_seconds_count 1",
         r#"tidegate_limited_total{limit="tunnels"} 1"#,
         r#"tidegate_limited_total{limit="requests_per_second"} 0"#,

@@ -1,17 +1,17 @@
-//! The end of a tunnel: counted and recorded however it comes about.
+//! The end of a tunnel or of a stream: counted and recorded however it comes about.
 
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Asked, Gate, Subject, relay::Traffic};
 use crate::{limits::Slot, metrics::Open, policy::RuleRef, reason::Reason, respond::Refusal, upstream::Dialled};
 
-/// Holds a tunnel's place while it lasts, and records its end when it is dropped, so that one that is cut off when the
-/// process ends is recorded too.
+/// Holds a tunnel's place while it lasts, and records the end of a tunnel or stream when it is dropped, so that one that is cut
+/// off when the process ends is recorded too.
 pub(crate) struct Ending {
     gate: Arc<Gate>,
     subject: Subject,
     asked: Asked,
-    address: IpAddr,
+    address: Option<IpAddr>,
     rule: Option<RuleRef>,
     would_deny: Option<Reason>,
     traffic: Arc<Traffic>,
@@ -26,12 +26,27 @@ impl Ending {
             gate: Arc::clone(gate),
             subject: subject.clone(),
             asked: asked.clone(),
-            address: dialled.address().ip(),
+            address: Some(dialled.address().ip()),
             rule: dialled.permit().rule().cloned(),
             would_deny: dialled.permit().would_deny(),
             traffic: Arc::new(Traffic::new(&gate.metrics)),
             refusal: None,
             place: Some((slot, gate.metrics.tunnel())),
+        }
+    }
+
+    /// Of an exchange that is no tunnel.
+    pub(crate) fn of_exchange(gate: &Arc<Gate>, subject: &Subject, asked: &Asked, traffic: Arc<Traffic>) -> Self {
+        Self {
+            gate: Arc::clone(gate),
+            subject: subject.clone(),
+            asked: asked.clone(),
+            address: None,
+            rule: None,
+            would_deny: asked.would_deny,
+            traffic,
+            refusal: None,
+            place: None,
         }
     }
 
@@ -42,6 +57,11 @@ impl Ending {
     /// What its first bytes would have been refused for, had report mode not let them through.
     pub(crate) fn shows(&mut self, would_deny: Option<Reason>) {
         self.would_deny = self.would_deny.or(would_deny);
+    }
+
+    /// It ends before its time.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
     }
 
     /// Ends it, before its time where a refusal says so.
@@ -55,11 +75,11 @@ impl Drop for Ending {
         // Free before anyone can read that it is.
         self.place = None;
         let Self { gate, subject, asked, traffic, .. } = self;
-        let record = asked.record().by(self.rule.as_ref()).would_deny(self.would_deny).at(self.address).ended(
-            traffic.up(),
-            traffic.down(),
-            traffic.duration(),
-        );
+        let mut record = asked.record().by(self.rule.as_ref()).would_deny(self.would_deny);
+        if let Some(address) = self.address {
+            record = record.at(address);
+        }
+        let record = record.ended(traffic.up(), traffic.down(), traffic.duration());
         match self.refusal.take() {
             // Nobody is left to be told that the end of a tunnel could not be recorded.
             None => drop(gate.record(Some(subject), record)),

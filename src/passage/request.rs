@@ -10,25 +10,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use http::{Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    net::TcpStream,
     sync::{Notify, oneshot},
     time::sleep,
 };
 
 use super::relay::{Direction, Traffic};
-use super::{Asked, Gate, Subject, headers, origin::Origin, standing::Stream};
+use super::{Asked, Gate, Subject, headers, standing::Stream};
 use crate::{
     destination::Destination,
-    downstream::Timer,
+    downstream::{Bounded, Timer},
     policy::{Facts, RequestFacts, Way},
     reason::Reason,
-    respond::Refusal,
-    upstream::Dialled,
+    respond::{Reader, Refusal},
+    upstream::{Dialled, Origin},
     wire::http1::BodyError,
 };
 
@@ -72,7 +73,8 @@ pub(crate) async fn forward(
     };
     let request = prepare(request, &destination, &origin_form, gate)?;
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
-    send(gate, stream, asked, &traffic, request, Origin::new(dialled.open(cleared), gate.patience.idle)).await
+    let origin = Origin::new(Bounded::new(dialled.open(cleared), gate.patience.idle));
+    send(gate, stream, asked, &traffic, request, origin).await
 }
 
 fn facts(request: &Request<Incoming>) -> RequestFacts<'_> {
@@ -98,7 +100,7 @@ async fn send(
     asked: &Asked,
     traffic: &Arc<Traffic>,
     request: Request<Incoming>,
-    origin: Origin,
+    origin: Origin<Bounded<TcpStream>>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(MAX_RESPONSE_FIELDS)
@@ -141,7 +143,7 @@ fn drive(
     gate: &Arc<Gate>,
     stream: Stream,
     asked: &Asked,
-    connection: http1::Connection<TokioIo<Origin>, Relayed>,
+    connection: http1::Connection<TokioIo<Origin<Bounded<TcpStream>>>, Relayed>,
 ) -> oneshot::Receiver<Refusal> {
     let (tell, withdrawn) = oneshot::channel();
     let (gate, asked) = (Arc::clone(gate), asked.clone());
@@ -301,9 +303,10 @@ impl Drop for Relayed {
     }
 }
 
-/// Whether a client wants the facts of a refusal alone.
-pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| value.as_bytes().trim_ascii() == b"application/json")
+/// Who reads a refusal, by the values of `Accept`.
+pub(crate) fn reader_of<'a>(accept: impl IntoIterator<Item = &'a [u8]>) -> Reader {
+    let is_json = |value: &[u8]| value.trim_ascii() == b"application/json";
+    if accept.into_iter().any(is_json) { Reader::Program } else { Reader::Client }
 }
 
 /// More header lines than this from an origin are trouble.

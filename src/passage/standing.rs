@@ -25,19 +25,7 @@ impl Stream {
     /// Ends once it may no longer be: its session is over, the entry that allowed it has ended, or a policy of a later
     /// generation refuses it.
     pub(super) async fn withdrawn(&self, gate: &Gate) -> Refusal {
-        let mut generation = gate.sessions.generation();
-        loop {
-            generation.mark_unchanged();
-            let until = match self.judge(gate) {
-                Ok(until) => until.and_then(|until| until.duration_since((gate.clock)()).ok()),
-                Err(refusal) => return refusal,
-            };
-            tokio::select! {
-                Ok(()) = generation.changed() => {}
-                () = async { sleep(until.unwrap_or_default()).await }, if until.is_some() => {}
-                else => std::future::pending().await,
-            }
-        }
+        withdrawn(gate, || self.judge(gate)).await
     }
 
     /// Judges it by the policy of now. Gives back when that verdict may change by itself.
@@ -48,5 +36,23 @@ impl Stream {
         let until = [subject.governing.expires, permit.until()].into_iter().flatten().min();
         permit.admit(&[*address], &gate.upstream.own())?;
         Ok(until)
+    }
+}
+
+/// Ends once `judge` refuses. It is asked at once, whenever sessions or policies change, and when the moment comes that it names,
+/// at which its verdict may change by itself.
+pub(crate) async fn withdrawn(gate: &Gate, judge: impl Fn() -> Result<Option<SystemTime>, Refusal>) -> Refusal {
+    let mut generation = gate.sessions.generation();
+    loop {
+        generation.mark_unchanged();
+        let until = match judge() {
+            Ok(until) => until.and_then(|until| until.duration_since((gate.clock)()).ok()),
+            Err(refusal) => return refusal,
+        };
+        tokio::select! {
+            Ok(()) = generation.changed() => {}
+            () = async { sleep(until.unwrap_or_default()).await }, if until.is_some() => {}
+            else => std::future::pending().await,
+        }
     }
 }

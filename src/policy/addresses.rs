@@ -94,7 +94,8 @@ impl Own {
         reached(address).any(|reached| self.addresses.iter().any(|own| own.to_canonical() == reached))
     }
 
-    fn listens_on(&self, address: IpAddr, port: u16) -> bool {
+    /// Whether a connection to this address and port comes to a listener of ours.
+    pub fn listens_on(&self, address: IpAddr, port: u16) -> bool {
         self.listeners.iter().filter(|listener| listener.port() == port).any(|listener| {
             let listening = listener.ip().to_canonical();
             if listening.is_unspecified() {

@@ -1,6 +1,6 @@
 //! What a session may do with repositories, as written: validated data, which nothing here judges by.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ pub struct Grant {
 
 impl Grant {
     /// # Errors
-    /// More than [`MAX_REPOSITORIES`], the same name twice, rights to push beside read access, or a `push` or `tags` that no ref can
-    /// be judged by.
+    /// More than [`MAX_REPOSITORIES`], the same name twice, rights to push beside read access, a `push` or `tags` that no ref can
+    /// be judged by, or a relative path.
     pub fn new(repositories: Vec<RepositoryGrant>) -> Result<Self, GrantError> {
         if repositories.len() > MAX_REPOSITORIES {
             return Err(GrantError::TooMany);
@@ -38,6 +38,13 @@ impl Grant {
 
     pub fn find(&self, name: &RepositoryName) -> Option<&RepositoryGrant> {
         self.repositories.iter().find(|granted| granted.name == *name)
+    }
+
+    /// What a sandbox may see of it: nothing of where the operator keeps things.
+    #[must_use]
+    pub fn for_sandbox(&self) -> Self {
+        let repositories = self.repositories.iter().cloned();
+        Self { repositories: repositories.map(|repository| RepositoryGrant { upstream_path: None, ..repository }).collect() }
     }
 }
 
@@ -84,6 +91,9 @@ pub struct RepositoryGrant {
     /// What else may be done, by name.
     #[serde(default)]
     pub grants: Vec<Capability>,
+    /// A bare repository or a bundle on disk in GitHub's place; absolute, and the operator's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_path: Option<PathBuf>,
 }
 
 impl RepositoryGrant {
@@ -91,7 +101,7 @@ impl RepositoryGrant {
     pub fn reading(name: RepositoryName) -> Self {
         let Rights { create, update, force, delete } = Rights::default();
         let (push, tags, bases, grants) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { name, access: Access::Read, push, create, update, force, delete, tags, bases, grants }
+        Self { name, access: Access::Read, push, create, update, force, delete, tags, bases, grants, upstream_path: None }
     }
 
     /// To be read, and one branch pushed.
@@ -106,6 +116,9 @@ impl RepositoryGrant {
         }
         if [&self.push, &self.tags, &self.bases].iter().any(|patterns| patterns.len() > MAX_PATTERNS) || self.grants.len() > MAX_PATTERNS {
             return Err(GrantError::TooMany);
+        }
+        if self.upstream_path.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(GrantError::RelativePath(self.name.clone()));
         }
         self.rules().map(drop).map_err(GrantError::Rules)
     }
@@ -230,6 +243,8 @@ pub enum GrantError {
     Rules(RefRulesError),
     /// Rights to push where the access is `read`.
     ReadOnly(RepositoryName),
+    /// An `upstream_path` that says nothing without a directory to start from.
+    RelativePath(RepositoryName),
     Twice(RepositoryName),
     TooMany,
 }
@@ -243,6 +258,7 @@ impl fmt::Display for GrantError {
             Self::Pattern(text) => write!(f, "no ref and no pattern of refs: \"{text}\"; write one such as \"refs/heads/agent/*\""),
             Self::Capability(text) => write!(f, "nothing that can be granted: \"{text}\"; write one such as \"pull_requests\""),
             Self::ReadOnly(name) => write!(f, "{name} may be pushed to and has access \"read\"; write access = \"write\""),
+            Self::RelativePath(name) => write!(f, "the upstream_path of {name} is relative; write one that begins with a slash"),
             Self::Twice(name) => write!(f, "{name} is granted twice; write one table for each repository"),
             Self::TooMany => write!(f, "more than {MAX_REPOSITORIES} repositories, or {MAX_PATTERNS} entries in one list"),
         }
@@ -321,8 +337,18 @@ mod tests {
             r#"[{"name":"octo/spoon","access":"admin"}]"#,
             r#"[{"name":"octo/spoon","push":["refs/heads/x"]}]"#,
             r#"[{"access":"read"}]"#,
+            r#"[{"name":"octo/spoon","upstream_path":"spoon.git"}]"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn a_sandbox_sees_no_path_of_the_operators() {
+        let written = r#"[{"name":"octo/spoon","upstream_path":"/srv/spoon.git"},{"name":"octo/fork"}]"#;
+        let grant: Grant = serde_json::from_str(written).unwrap();
+        assert_eq!(grant.repositories()[0].upstream_path, Some("/srv/spoon.git".into()));
+        assert_eq!(serde_json::from_str::<Grant>(&serde_json::to_string(&grant).unwrap()).unwrap(), grant);
+        let names = ["octo/spoon", "octo/fork"].map(|text| RepositoryGrant::reading(name(text)));
+        assert_eq!(grant.for_sandbox(), Grant::new(names.into()).unwrap());
     }
 }

@@ -39,7 +39,7 @@ impl Default for Rights {
 
 impl RefRules {
     /// Reads the `push` and `tags` of a grant. An entry of `push` is a full name, `refs/heads/agent/fix-1`, in which `*` stands for anything
-    /// inside one level and a level `**` for any levels; its second level is spelled out. An entry of `tags` is one below
+    /// inside one level and a level `**` for any levels; its second level is spelled out. No star stands for `main` or `master`. An entry of `tags` is one below
     /// `refs/tags/`, with or without writing that.
     pub fn parse(push: &[String], tags: &[String], rights: Rights) -> Result<Self, RefRulesError> {
         let push = push.iter().map(|entry| push_pattern(entry)).collect::<Result<_, _>>()?;
@@ -241,9 +241,10 @@ impl RefPattern {
         Ok(Self { text: text.into(), glob })
     }
 
+    /// A star never stands for a branch that is usually the default: that one is written out by whoever means it.
     fn matches(&self, name: &RefName) -> bool {
         match &self.glob {
-            Some(glob) => glob.is_match(name.as_str()),
+            Some(glob) => !USUAL_DEFAULTS.contains(&name.as_str()) && glob.is_match(name.as_str()),
             None => *self.text == *name.as_str(),
         }
     }
@@ -316,6 +317,9 @@ const TAGS: &str = "refs/tags/";
 
 /// A branch that git takes for the repository's own HEAD in places.
 const HEAD: &str = "refs/heads/HEAD";
+
+/// What most repositories call the branch that everybody else starts from.
+const USUAL_DEFAULTS: &[&str] = &["refs/heads/main", "refs/heads/master"];
 
 /// GitHub writes the first; the second makes git read other objects than those it names.
 const RESERVED: &[&str] = &["refs/pull/", "refs/replace/"];

@@ -89,7 +89,7 @@ impl Sessions {
         let policy = policy_of(draft.policy.as_deref(), kept.policy.as_ref()).map_err(ChangeError::Policy)?;
         let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone());
         let (expires, generation) = (record.expires(), *self.generation.borrow());
-        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true };
+        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credential: None };
         let session = Wanted { id: id.clone(), configured: false, governing, closed: None }.into_session();
         let token = sign(store, &session, now)?;
         store.write(&record).map_err(ChangeError::Unwritten)?;

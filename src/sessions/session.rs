@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     audit::{bounded_method, bounded_path},
+    credentials::Credential,
     destination::Host,
     limits::SessionLimits,
     policy::{Denial, Policy, RuleRef, grant::Grant},
@@ -37,6 +38,8 @@ pub(crate) struct Governing {
     pub(crate) grant: Grant,
     /// Tokens that we signed prove it; else a fixed one of the operator's does.
     pub(crate) signed: bool,
+    /// Of its own user; never one of those made over the admin interface.
+    pub(crate) credential: Option<Arc<Credential>>,
 }
 
 impl Session {

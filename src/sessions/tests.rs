@@ -16,7 +16,14 @@ fn policy(text: &str) -> Arc<Policy> {
 }
 
 fn settings(id: &str, token: Option<&str>) -> SessionSettings {
-    SessionSettings { id: id.into(), token: token.map(Secret::new), expires: None, policy: policy(""), grant: Grant::default() }
+    SessionSettings {
+        id: id.into(),
+        token: token.map(Secret::new),
+        expires: None,
+        policy: policy(""),
+        grant: Grant::default(),
+        credential: None,
+    }
 }
 
 fn required(settings: Vec<SessionSettings>) -> Sessions {

@@ -149,6 +149,18 @@ fn a_session_of_the_configuration_has_a_token_too() {
 }
 
 #[test]
+fn the_path_of_a_repository_is_shown_to_the_owner_only() {
+    let ground = Ground::new();
+    let wish = json!({"id": "s2", "repositories": [{"name": "octo/spoon", "upstream_path": "/srv/spoon.git"}]});
+    let (status, made) = ground.admin("POST", "/sessions", &wish.to_string());
+    let token = made["token"].as_str().expect("a token");
+    assert_eq!((status, &made["session"]["repositories"][0]["upstream_path"]), (201, &json!("/srv/spoon.git")));
+    let page = ask(ground.gate.proxy(), format!("GET /session HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Bearer {token}\r\n\r\n"));
+    let page = page.text();
+    assert!(page.contains("octo/spoon") && !page.contains("upstream_path") && !page.contains("srv"), "{page}");
+}
+
+#[test]
 fn threat_97_a_revoked_session_ends_within_a_second_and_for_good() {
     let mut ground = Ground::with(Origin::echoing(), |setup| setup);
     let (token, other) = (ground.create("s2"), ground.create("s3"));
@@ -274,6 +286,7 @@ fn what_the_owner_may_not_ask() {
         ("POST", "/sessions", "{\"policy\": \"/no/such/policy.toml\"}", 400),
         ("POST", "/sessions", "{\"repositories\": [{\"name\": \"octo/..\"}]}", 400),
         ("POST", "/sessions", "{\"repositories\": [{\"name\": \"octo/spoon\", \"wiki\": true}]}", 400),
+        ("POST", "/sessions", "{\"repositories\": [{\"name\": \"octo/spoon\", \"upstream_path\": \"spoon.git\"}]}", 400),
         ("GET", "/sessions/nobody", "", 404),
         ("POST", "/sessions/nobody/token", "", 404),
         ("POST", "/sessions/nobody/revoke", "", 404),

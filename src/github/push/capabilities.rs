@@ -53,17 +53,14 @@ impl Capabilities {
             if seen.contains(&name) {
                 return Err(CapabilityError::Twice(excerpt(name.as_bytes())));
             }
+            seen.push(name);
             match (name, value) {
-                ("session-id", Some(_)) => {}
-                ("object-format", Some("sha256")) => {
-                    capabilities.object_format = ObjectFormat::Sha256;
-                    capabilities.keep(word);
-                }
-                ("agent", Some(_)) | ("object-format", Some("sha1")) => capabilities.keep(word),
-                (name, None) if PLAIN.contains(&name) => capabilities.keep(word),
+                ("session-id", Some(_)) => continue,
+                ("object-format", Some("sha256")) => capabilities.object_format = ObjectFormat::Sha256,
+                _ if is_served(name, value) => {}
                 _ => return Err(CapabilityError::Unknown(excerpt(word.as_bytes()))),
             }
-            seen.push(name);
+            capabilities.kept.push(word.into());
         }
         Ok(capabilities)
     }
@@ -86,16 +83,21 @@ impl Capabilities {
     fn has(&self, name: &str) -> bool {
         self.kept.iter().any(|kept| **kept == *name)
     }
-
-    fn keep(&mut self, word: &str) {
-        self.kept.push(word.into());
-    }
 }
 
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // git writes a space before each.
         self.kept.iter().try_for_each(|word| write!(f, " {word}"))
+    }
+}
+
+/// Whether a sender may ask for this, and it goes upstream: `name` or `name=value`.
+pub(in crate::github) fn is_served(name: &str, value: Option<&str>) -> bool {
+    match (name, value) {
+        ("agent", Some(_)) | ("object-format", Some("sha1" | "sha256")) => true,
+        (name, None) => PLAIN.contains(&name),
+        (_, Some(_)) => false,
     }
 }
 

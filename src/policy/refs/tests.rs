@@ -57,6 +57,17 @@ fn what_a_pattern_names() {
 }
 
 #[test]
+fn g_35_a_star_does_not_stand_for_the_usual_default_branch() {
+    for name in ["refs/heads/main", "refs/heads/master"] {
+        for pattern in ["refs/heads/*", "refs/heads/**", "refs/heads/ma*"] {
+            assert_eq!(rules(&[pattern], &[]).judge(&change(name, Update)), Err(Refusal::Ref), "{pattern}: {name}");
+        }
+        assert_eq!(rules(&["refs/heads/*", name], &[]).judge(&change(name, Update)), Ok(name));
+    }
+    assert_eq!(rules(&["refs/heads/**"], &[]).judge(&change("refs/heads/x/main", Update)), Ok("refs/heads/**"));
+}
+
+#[test]
 fn what_no_branch_pattern_reaches() {
     let rules = rules(&["refs/heads/**"], &[]);
     for (name, refusal) in [

@@ -1,37 +1,29 @@
-//! The origin's side of one exchange: the head of its answer is judged before hyper sees it.
+//! The upstream's side of one exchange in HTTP/1: the head of its answer is judged before hyper sees it.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use crate::{downstream::Timer, wire::http1::ResponseReader};
+use crate::wire::http1::ResponseReader;
 
 /// A connection that carries one request and its answer. Interim answers (1xx) end here; an answer whose framing is in
 /// doubt is an error, since hyper would repair it and the sandbox might read it otherwise.
-pub(crate) struct Origin {
-    stream: TcpStream,
+pub(crate) struct Origin<S> {
+    stream: S,
     buffer: BytesMut,
     /// None once the head has been judged.
     head: Option<ResponseReader>,
     interim: usize,
-    /// How long it may take nothing of a request.
-    idle: Duration,
-    write_timer: Timer,
 }
 
-impl Origin {
-    pub(crate) fn new(stream: TcpStream, idle: Duration) -> Self {
-        let head = Some(ResponseReader::default());
-        Self { stream, buffer: BytesMut::new(), head, interim: 0, idle, write_timer: Timer::default() }
+impl<S: AsyncRead + Unpin> Origin<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, buffer: BytesMut::new(), head: Some(ResponseReader::default()), interim: 0 }
     }
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,7 +50,7 @@ impl Origin {
     }
 }
 
-impl AsyncRead for Origin {
+impl<S: AsyncRead + Unpin> AsyncRead for Origin<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_head(context))?;
@@ -72,11 +64,9 @@ impl AsyncRead for Origin {
     }
 }
 
-impl AsyncWrite for Origin {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Origin<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.write_timer.bound(written, context, this.idle)
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -92,9 +82,7 @@ impl AsyncWrite for Origin {
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.write_timer.bound(written, context, this.idle)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
     }
 }
 

@@ -1,0 +1,122 @@
+//! `[[github]]`: a GitHub by the name that sandboxes use, where it really is, and the credential that it takes.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::pki_types::CertificateDer;
+use toml::Spanned;
+
+use super::sections::Reader;
+use crate::{
+    credentials::Credential,
+    destination::{Host, Name},
+    endpoint::Endpoint,
+    policy::Table,
+    sessions::SessionSettings,
+};
+
+/// One GitHub. `host` is no other's.
+pub(crate) struct Github {
+    /// The name that sandboxes use.
+    pub(crate) host: Name,
+    pub(crate) git: Endpoint,
+    /// Roots for it beside all others; each was found to be a usable trust anchor.
+    pub(crate) roots: Vec<CertificateDer<'static>>,
+    /// For sessions that have none of their own.
+    pub(crate) credential: Option<Arc<Credential>>,
+    /// Repositories that no session is granted may be read, without any credential.
+    pub(crate) public_read: bool,
+}
+
+impl Reader<'_> {
+    /// Every GitHub of the file. `patience` bounds whatever fetches a credential.
+    pub(super) fn githubs(&mut self, whole: &mut Table<'_>, patience: Duration, sessions: &[SessionSettings]) -> Vec<Github> {
+        let has_others = sessions.iter().any(|session| session.credential.is_some());
+        let mut githubs: Vec<Github> = Vec::new();
+        for value in whole.array("github", &mut self.problems) {
+            let Some(table) = Table::of(value, "an element of \"github\"", &mut self.problems) else { continue };
+            let span = table.span.clone();
+            let Some(github) = self.github(table, patience, &githubs) else { continue };
+            if github.credential.is_none() && !has_others && !self.problems.has_errors() {
+                let message =
+                    format!("there is no credential for {}: only repositories on disk and public reads work", github.host.as_str());
+                self.problems.warning(span, message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
+            }
+            githubs.push(github);
+        }
+        githubs
+    }
+
+    fn github(&mut self, mut table: Table<'_>, patience: Duration, others: &[Github]) -> Option<Github> {
+        self.require(&table, "host", "a GitHub has a \"host\"", "write host = \"github.com\"");
+        let host = table.string("host", &mut self.problems);
+        let [git, api, uploads] = ["git_url", "api_url", "upload_url"].map(|key| table.string(key, &mut self.problems));
+        let ca_file = table.string("ca_file", &mut self.problems);
+        let credential = self.credential(&mut table, patience);
+        let public_read = table.boolean("public_read", &mut self.problems).is_some_and(Spanned::into_inner);
+        let foreign = table.string("foreign_credentials", &mut self.problems);
+        table.finish(&[], &mut self.problems);
+        if let Some(word) = foreign {
+            self.foreign_credentials(&word);
+        }
+        let roots = ca_file.and_then(|file| self.certificates(&file)).unwrap_or_default();
+        let host = host.and_then(|host| self.github_host(host, others));
+        let git = self.endpoint(git, "https://", host.as_ref());
+        // Held to their form; this version has no API to use them for.
+        self.endpoint(api, "https://api.", host.as_ref())?;
+        self.endpoint(uploads, "https://uploads.", host.as_ref())?;
+        Some(Github { host: host?.into_inner(), git: git?, roots, credential, public_read })
+    }
+
+    fn github_host(&mut self, written: Spanned<String>, others: &[Github]) -> Option<Spanned<Name>> {
+        let (span, text) = (written.span(), written.into_inner());
+        let problem = match Host::parse(text.as_bytes()) {
+            Ok(Host::Name(name)) if others.iter().all(|other| other.host != name) => return Some(Spanned::new(span, name)),
+            Ok(Host::Name(name)) => format!("two [[github]] have the host {:?}", name.as_str()),
+            Ok(Host::Ip(address)) => format!("sandboxes name a GitHub, and this is an address: {address}"),
+            Err(error) => error.to_string(),
+        };
+        self.problems.error(span, problem, Some("write a name such as \"github.com\"; where it really is says git_url".into()));
+        None
+    }
+
+    /// Where requests go: as written, or else by how GitHub names its own hosts.
+    fn endpoint(&mut self, written: Option<Spanned<String>>, prefix: &str, host: Option<&Spanned<Name>>) -> Option<Endpoint> {
+        let by_name = |host: &Spanned<Name>| Spanned::new(host.span(), format!("{prefix}{}", host.get_ref().as_str()));
+        let url = written.or_else(|| host.map(by_name))?;
+        let endpoint = match Endpoint::parse(url.get_ref()) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                self.problems.error(url.span(), format!("no base URL: {:?}", url.get_ref()), Some(error.to_string()));
+                return None;
+            }
+        };
+        if !endpoint.secure && !is_this_machine(&endpoint.destination.host) {
+            let message = format!("the credential crosses the network to {} in the clear", endpoint.authority());
+            self.problems.warning(url.span(), message, Some("write https://, or keep this upstream on the same machine".into()));
+        }
+        Some(endpoint)
+    }
+
+    fn foreign_credentials(&mut self, word: &Spanned<String>) {
+        match word.get_ref().as_str() {
+            "refuse" => {}
+            "public" => {
+                let message = "this version does not have foreign_credentials = \"public\"";
+                self.problems.error(word.span(), message, Some(FOREIGN_HELP.into()));
+            }
+            other => {
+                let message = format!("no way to treat a token that a sandbox brought: {other:?}");
+                self.problems.error(word.span(), message, Some(FOREIGN_HELP.into()));
+            }
+        }
+    }
+}
+
+fn is_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Ip(address) => address.is_loopback(),
+        Host::Name(name) => name.as_str() == "localhost",
+    }
+}
+
+const FOREIGN_HELP: &str = "write \"refuse\", the default: what a sandbox brought goes nowhere";

@@ -1,0 +1,256 @@
+//! The real credentials, which never enter a sandbox: where each comes from, and the one way into a request.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, Command},
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Longest credential in octets. Tokens that carry claims are far longer than those that are only looked up.
+pub(crate) const MAX_CREDENTIAL: usize = 8192;
+
+/// Where a real credential comes from.
+pub(crate) enum Source {
+    /// One that [`read_line`] returned.
+    Value(Secret),
+    File(PathBuf),
+    /// A program and its arguments, run without a shell; what it prints is used until it is `max_age` old.
+    Command {
+        argv: Vec<String>,
+        max_age: Duration,
+    },
+}
+
+/// What an error may say of it: a path, a program's name, never an argument.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("the environment"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Command { argv, .. } => write!(f, "command {}", argv.first().map(String::as_str).unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) | Self::File(_) => write!(f, "Source({self})"),
+            Self::Command { argv: _, max_age } => write!(f, "Source({self}, kept {max_age:?})"),
+        }
+    }
+}
+
+/// One real credential: its source, and what a command last gave.
+pub(crate) struct Credential {
+    source: Source,
+    patience: Duration,
+    latest: Mutex<Option<Run>>,
+}
+
+impl Credential {
+    /// `patience` bounds one run of a command and one reading of a file.
+    pub(crate) fn new(source: Source, patience: Duration) -> Self {
+        Self { source, patience, latest: Mutex::default() }
+    }
+
+    /// The credential as it is now. A file is read anew each time. A command is run when what it last gave is too old, once for all who
+    /// ask meanwhile, and is killed when its time is over. Whoever stops waiting does not stop the run. A failure is told to those
+    /// who wait for it and kept for nobody. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// The source gave nothing in time, or not 1 to [`MAX_CREDENTIAL`] visible ASCII octets on one line.
+    pub(crate) async fn secret(&self) -> Result<Arc<Secret>, CredentialError> {
+        let outcome = match &self.source {
+            Source::Value(secret) => Ok(Arc::new(Secret::new(secret.expose()))),
+            Source::File(path) => self.read(path.clone()).await,
+            Source::Command { argv, max_age } => self.run(argv, *max_age).await,
+        };
+        outcome.map_err(|problem| CredentialError { origin: self.source.to_string().into(), problem })
+    }
+
+    async fn read(&self, path: PathBuf) -> Outcome {
+        match timeout(self.patience, spawn_blocking(move || read_file(&path))).await {
+            Ok(Ok(outcome)) => outcome.map(Arc::new),
+            Ok(Err(_)) => Err(Problem::Lost),
+            Err(_) => Err(Problem::Late(self.patience)),
+        }
+    }
+
+    async fn run(&self, argv: &[String], max_age: Duration) -> Outcome {
+        let mut outcome = self.latest(argv, max_age);
+        let outcome = outcome.wait_for(Option::is_some).await;
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Problem::Lost))
+    }
+
+    /// The run whose outcome holds: one under way, or one that is young enough, or else a new one.
+    fn latest(&self, argv: &[String], max_age: Duration) -> watch::Receiver<Option<Outcome>> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = latest.as_ref().filter(|run| run.holds(max_age)) {
+            return run.outcome.clone();
+        }
+        let (ended, outcome) = watch::channel(None);
+        *latest = Some(Run { begun: Instant::now(), outcome: outcome.clone() });
+        let (argv, patience) = (argv.to_vec(), self.patience);
+        tokio::spawn(async move { ended.send_replace(Some(run(&argv, patience).await.map(Arc::new))) });
+        outcome
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("source", &self.source).field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+/// One run of a command; `None` as long as it lasts.
+struct Run {
+    begun: Instant,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Run {
+    fn holds(&self, max_age: Duration) -> bool {
+        match &*self.outcome.borrow() {
+            // Its task is gone where nobody can send any more.
+            None => self.outcome.has_changed().is_ok(),
+            Some(Ok(_)) => self.begun.elapsed() < max_age,
+            Some(Err(_)) => false,
+        }
+    }
+}
+
+type Outcome = Result<Arc<Secret>, Problem>;
+
+/// A source that gave no credential: which, why, and what helps. Nothing that it printed or holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CredentialError {
+    origin: Box<str>,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Unreadable(String),
+    NoFile,
+    Unstarted(String),
+    Failed(ExitStatus),
+    Malformed,
+    Late(Duration),
+    /// Whoever was to fetch it is gone.
+    Lost,
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no credential from {}: ", self.origin)?;
+        match &self.problem {
+            Problem::Unreadable(error) => write!(f, "it cannot be read: {error}; put it back, or name another in the configuration"),
+            Problem::NoFile => f.write_str("it is no regular file; write the credential into one"),
+            Problem::Unstarted(error) => write!(f, "it cannot be started: {error}; see that it is installed, and on PATH"),
+            Problem::Failed(status) => write!(f, "it ended with {status}; run it by hand to see why"),
+            Problem::Malformed => write!(f, "what it gives is not {FORM}; see what it gives by hand"),
+            Problem::Late(patience) => write!(f, "it took longer than {patience:?}; see why, or raise [timeouts] credential"),
+            Problem::Lost => f.write_str("it was given up; ask again"),
+        }
+    }
+}
+
+impl std::error::Error for CredentialError {}
+
+/// The credential on the one line of a text, whose line end is no part of it. `None` where it is not [`FORM`].
+pub(crate) fn read_line(text: &[u8]) -> Option<Secret> {
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let formed = (1..=MAX_CREDENTIAL).contains(&line.len()) && line.iter().all(u8::is_ascii_graphic);
+    formed.then(|| Secret::new(line))
+}
+
+/// What [`read_line`] takes, in words.
+pub(crate) const FORM: &str = "1 to 8192 visible ASCII characters on one line";
+
+/// Puts a real credential into a request, in place of any other, as GitHub takes it for git (RFC 7617, of any kind of token).
+pub(crate) fn authorize(headers: &mut HeaderMap, secret: &Secret) {
+    headers.remove(AUTHORIZATION);
+    let pair = Zeroizing::new([USER, secret.expose()].concat());
+    // Room for all of it, so that no part stays where a smaller buffer was.
+    let mut value = Zeroizing::new(String::with_capacity(SCHEME.len() + pair.len().div_ceil(3) * 4));
+    value.push_str(SCHEME);
+    BASE64_STANDARD.encode_string(pair.as_slice(), &mut value);
+    if let Ok(mut value) = HeaderValue::from_str(&value) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+}
+
+fn read_file(path: &Path) -> Result<Secret, Problem> {
+    // To open a pipe would wait for somebody to write into it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(Problem::NoFile);
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(BUFFER));
+    File::open(path)?.take(MAX_TEXT as u64).read_to_end(&mut text)?;
+    read_line(&text).ok_or(Problem::Malformed)
+}
+
+async fn run(argv: &[String], patience: Duration) -> Result<Secret, Problem> {
+    let (program, arguments) = argv.split_first().ok_or_else(|| Problem::Unstarted("nothing is named".to_owned()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| Problem::Unstarted(error.to_string()))?;
+    let outcome = timeout(patience, listen(&mut child)).await.unwrap_or(Err(Problem::Late(patience)));
+    // To kill one that has ended is an error without meaning; one that has not is reaped as well.
+    let _ = timeout(REAPING, child.kill()).await;
+    outcome
+}
+
+async fn listen(child: &mut Child) -> Result<Secret, Problem> {
+    let mut text = Zeroizing::new(Vec::with_capacity(BUFFER));
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(MAX_TEXT as u64).read_to_end(&mut text).await?;
+    }
+    if text.len() >= MAX_TEXT {
+        return Err(Problem::Malformed);
+    }
+    let status = child.wait().await?;
+    if !status.success() {
+        return Err(Problem::Failed(status));
+    }
+    read_line(&text).ok_or(Problem::Malformed)
+}
+
+/// With this user name GitHub takes every kind of token for git.
+const USER: &[u8] = b"x-access-token:";
+const SCHEME: &str = "Basic ";
+/// Octets that are read of a source: a credential, a line end, and one that says there is more.
+const MAX_TEXT: usize = MAX_CREDENTIAL + 3;
+/// Room that reading never fills, so that nothing read stays where a smaller buffer was.
+const BUFFER: usize = 2 * MAX_TEXT;
+/// For a killed process to be gone.
+const REAPING: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Git's requests to a repository: judged by the session's grant, sent to where the repository really is with the real credential,
+//! and refused in git's own words.
+
+mod body;
+mod standing;
+mod errand;
+mod fetch;
+mod push;
+
+use std::sync::Arc;
+
+use http::{Request, Response, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+pub(crate) use self::body::Body;
+use crate::{
+    github::{
+        self, Service, check_content_type,
+        route::{Kind, Route},
+    },
+    passage::{Asked, Forge, Gate, Subject},
+    respond::{Answer, Refusal},
+};
+
+/// One request, by whom, and what is recorded of it.
+struct Visit<'v> {
+    gate: &'v Arc<Gate>,
+    subject: &'v Subject,
+    asked: &'v mut Asked,
+}
+
+/// Answers one of git's requests.
+pub(crate) async fn serve(
+    gate: &Arc<Gate>,
+    subject: &Subject,
+    asked: &mut Asked,
+    route: &Route,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let on_disk = subject.governing.grant.find(&route.repository).is_some_and(|granted| granted.upstream_path.is_some());
+    asked.destination = gate.forge.as_ref().filter(|_| !on_disk).map(Forge::destination);
+    let mut visit = Visit { gate, subject, asked };
+    match route.kind {
+        Kind::Advertisement(_) => fetch::advertise(&mut visit, route, &request).await,
+        Kind::Rpc(Service::UploadPack) => fetch::serve(&mut visit, route, request).await,
+        Kind::Rpc(Service::ReceivePack) => push::serve(&mut visit, route, request).await,
+    }
+}
+
+/// An answer of our own as a body like an upstream's.
+pub(crate) fn whole(answer: Answer) -> Response<Body> {
+    answer.into_response().map(|body| body.map_err(|never| match never {}).boxed_unsync())
+}
+
+/// How the body of a request for `service` is encoded, if git would read it as it is read here.
+fn check_body(service: Service, request: &Request<Incoming>) -> Result<github::ContentEncoding, Refusal> {
+    let values = |name| request.headers().get_all(name).iter().map(http::HeaderValue::as_bytes);
+    let encoding = github::ContentEncoding::parse(service, values(header::CONTENT_ENCODING));
+    let encoding = encoding.map_err(|error| Refusal {
+        status: Some(http::StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ..Refusal::new(error.reason(), format!("The request was refused: {error}."))
+    })?;
+    check_content_type(service, values(header::CONTENT_TYPE))
+        .map_err(|error| Refusal::new(error.reason(), format!("The request was refused: {error}.")))?;
+    Ok(encoding)
+}

@@ -1,0 +1,190 @@
+//! Bodies on their way through the gateway: counted, and back-pressured by whoever reads them.
+
+use std::{
+    error::Error as StdError,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::{
+    sync::oneshot,
+    time::{Duration, timeout},
+};
+
+use crate::{
+    passage::{Direction, Ending, Traffic},
+    respond::Refusal,
+};
+
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// A body that goes to the sandbox: one of ours, or an upstream's.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body on its way up: what was understood of it, written anew, then the rest as it arrives.
+pub(super) struct Upload {
+    first: Option<Bytes>,
+    rest: Option<Incoming>,
+    traffic: Arc<Traffic>,
+    /// Gets what is left of the sandbox's upload, if the upstream takes no more of it.
+    back: Option<oneshot::Sender<Incoming>>,
+}
+
+impl Upload {
+    /// No body at all.
+    pub(super) fn none(traffic: &Arc<Traffic>) -> Self {
+        Self { first: None, rest: None, traffic: Arc::clone(traffic), back: None }
+    }
+
+    /// The upload, and what comes of its rest.
+    pub(super) fn new(first: Bytes, rest: Incoming, traffic: &Arc<Traffic>) -> (Self, Rest) {
+        let (back, left) = oneshot::channel();
+        let first = (!first.is_empty()).then_some(first);
+        (Self { first, rest: Some(rest), traffic: Arc::clone(traffic), back: Some(back) }, Rest(left))
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            this.traffic.add(Direction::Up, first.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        loop {
+            let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+            match ready!(Pin::new(rest).poll_frame(context)) {
+                // What follows a body as trailers means nothing to git.
+                Some(Ok(frame)) if !frame.is_data() => {}
+                Some(Ok(frame)) => {
+                    this.traffic.add(Direction::Up, frame.data_ref().map_or(0, Bytes::len) as u64);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        match self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().exact()) {
+            Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let (Some(rest), Some(back)) = (self.rest.take(), self.back.take()) {
+            let _ = back.send(rest);
+        }
+    }
+}
+
+/// What the upstream did not take of an upload.
+pub(super) struct Rest(oneshot::Receiver<Incoming>);
+
+impl Rest {
+    /// Reads and drops it, so that a client that still sends reads its answer.
+    pub(super) async fn drain(self) {
+        if let Ok(Ok(rest)) = timeout(LET_GO, self.0).await {
+            drain(rest).await;
+        }
+    }
+}
+
+/// Reads and drops what is left of an upload, in bounded size and time.
+pub(super) async fn drain(mut body: Incoming) {
+    let reading = async {
+        let mut drained: u64 = 0;
+        while drained < MAX_DRAINED {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            let Some(Ok(frame)) = frame else { return };
+            drained = drained.saturating_add(frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+    };
+    let _ = timeout(DRAINING, reading).await;
+}
+
+/// An upstream's body on its way to the sandbox, for as long as its session may have it.
+pub(super) struct Download {
+    first: Option<Bytes>,
+    rest: Body,
+    withdrawn: Pin<Box<dyn Future<Output = Refusal> + Send>>,
+    traffic: Arc<Traffic>,
+    ending: Option<Ending>,
+}
+
+impl Download {
+    /// `first`, then `rest`, until `withdrawn` ends.
+    pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: Arc<Traffic>) -> Self {
+        Self { first: (!first.is_empty()).then_some(first), rest, withdrawn: Box::pin(withdrawn), traffic, ending: None }
+    }
+
+    /// The same, whose end is recorded.
+    pub(super) fn recorded(self, ending: Ending) -> Self {
+        Self { ending: Some(ending), ..self }
+    }
+}
+
+impl HttpBody for Download {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(refusal) = this.withdrawn.as_mut().poll(context) {
+            let text = refusal.denial.to_string();
+            if let Some(ending) = &mut this.ending {
+                ending.refuse(refusal);
+            }
+            return Poll::Ready(Some(Err(text.into())));
+        }
+        if let Some(first) = this.first.take() {
+            this.traffic.add(Direction::Down, first.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        loop {
+            match ready!(Pin::new(&mut this.rest).poll_frame(context)) {
+                Some(Ok(frame)) if !frame.is_data() => {}
+                Some(Ok(frame)) => {
+                    this.traffic.add(Direction::Down, frame.data_ref().map_or(0, Bytes::len) as u64);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// An upload is read to its end up to this size, so that a refusal of any push that GitHub would take is read.
+const MAX_DRAINED: u64 = 4 << 30;
+const DRAINING: Duration = Duration::from_secs(600);
+/// For a connection to let go of an upload whose answer is there.
+const LET_GO: Duration = Duration::from_secs(2);

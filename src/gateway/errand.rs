@@ -1,0 +1,244 @@
+//! One request to where a repository really is, and what its answer means.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+
+use super::{
+    Visit,
+    body::{Body, Upload},
+};
+use crate::{
+    backend::{BackendError, Call},
+    credentials::{Credential, authorize},
+    endpoint::Endpoint,
+    github::{
+        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, request_content_type,
+        route::Kind,
+    },
+    passage::Forge,
+    policy::{PushPermit, RepositoryPermit},
+    reason::Reason,
+    respond::Refusal,
+};
+
+/// What leaves: only what a permit names, and of the client's own header no more than this.
+pub(super) struct Errand {
+    permit: Permit,
+    kind: Kind,
+    pub(super) protocol: Option<ProtocolVersion>,
+    pub(super) encoding: ContentEncoding,
+    user_agent: HeaderValue,
+}
+
+/// Why no answer of git's came.
+pub(super) struct Trouble {
+    pub(super) refusal: Refusal,
+    /// What the upstream answered instead; `None` where it gave no answer.
+    pub(super) answered: Option<StatusCode>,
+}
+
+impl<T: Into<Refusal>> From<T> for Trouble {
+    fn from(refusal: T) -> Self {
+        Self { refusal: refusal.into(), answered: None }
+    }
+}
+
+/// Leave to ask, which only judging gives.
+enum Permit {
+    Repository(RepositoryPermit),
+    Push(PushPermit),
+}
+
+impl Errand {
+    /// To learn which refs there are.
+    pub(super) fn advertisement(permit: RepositoryPermit, headers: &HeaderMap) -> Self {
+        let kind = Kind::Advertisement(permit.service());
+        Self::new(Permit::Repository(permit), kind, headers)
+    }
+
+    /// To fetch.
+    pub(super) fn fetch(permit: RepositoryPermit, headers: &HeaderMap) -> Self {
+        Self::new(Permit::Repository(permit), Kind::Rpc(Service::UploadPack), headers)
+    }
+
+    /// To push what was judged.
+    pub(super) fn push(permit: PushPermit, headers: &HeaderMap) -> Self {
+        Self::new(Permit::Push(permit), Kind::Rpc(Service::ReceivePack), headers)
+    }
+
+    fn new(permit: Permit, kind: Kind, headers: &HeaderMap) -> Self {
+        Self { permit, kind, protocol: None, encoding: ContentEncoding::Identity, user_agent: user_agent(headers) }
+    }
+
+    fn repository(&self) -> &RepositoryName {
+        match &self.permit {
+            Permit::Repository(permit) => permit.repository(),
+            Permit::Push(permit) => permit.repository(),
+        }
+    }
+
+    fn is_public(&self) -> bool {
+        matches!(&self.permit, Permit::Repository(permit) if permit.is_public())
+    }
+
+    /// Whether the upstream has to refuse what leaves a commit behind.
+    fn fast_forward_only(&self) -> bool {
+        matches!(&self.permit, Permit::Push(permit) if !permit.to_verify().is_empty())
+    }
+
+    /// Asks, and gives back an answer that is git's.
+    pub(super) async fn run(self, visit: &Visit<'_>, body: Upload) -> Result<Response<Body>, Trouble> {
+        let granted = visit.subject.governing.grant.find(self.repository());
+        let answer = if let Some(path) = granted.and_then(|granted| granted.upstream_path.as_deref()) {
+            self.ask_disk(visit, path, body).await?
+        } else {
+            let forge = visit.gate.forge.as_ref().ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))?;
+            self.ask_forge(visit, forge, body).await?
+        };
+        let status = answer.status();
+        self.judge(visit, answer).map_err(|refusal| Trouble { refusal, answered: Some(status) })
+    }
+
+    async fn ask_disk(&self, visit: &Visit<'_>, path: &Path, body: Upload) -> Result<Response<Body>, Refusal> {
+        let call =
+            Call { path, kind: self.kind, protocol: self.protocol, encoding: self.encoding, fast_forward_only: self.fast_forward_only() };
+        let answer = visit.gate.backend.serve(call, body).await.map_err(|error| refuse_backend(&error))?;
+        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+
+    async fn ask_forge(&self, visit: &Visit<'_>, forge: &Forge, body: Upload) -> Result<Response<Body>, Refusal> {
+        if self.fast_forward_only() {
+            return Err(Refusal::new(Reason::PushNotJudgeable, REWIND));
+        }
+        let mut request = self.request(&forge.git, body)?;
+        if !self.is_public() {
+            let own = visit.subject.governing.credential.as_ref();
+            let credential: &Arc<Credential> =
+                own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))?;
+            let secret = credential.secret().await.map_err(|error| {
+                tracing::error!(%error, "a real credential cannot be had");
+                Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
+            })?;
+            authorize(request.headers_mut(), &secret);
+        }
+        let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
+        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// The request as it leaves, built from what was understood and from nothing else.
+    fn request(&self, endpoint: &Endpoint, body: Upload) -> Result<Request<Upload>, Refusal> {
+        let (prefix, repository, service) = (&endpoint.prefix, self.repository(), self.kind.service());
+        let (method, target) = match self.kind {
+            Kind::Advertisement(_) => (Method::GET, format!("{prefix}/{repository}/info/refs?service={service}")),
+            Kind::Rpc(_) => (Method::POST, format!("{prefix}/{repository}/{service}")),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = target
+            .parse()
+            .map_err(|error| Refusal::new(Reason::Internal, format!("The request to {endpoint} cannot be written: {error}.")))?;
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static(answer_content_type(self.kind)));
+        if matches!(self.kind, Kind::Rpc(_)) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request_content_type(service)));
+        }
+        if self.encoding == ContentEncoding::Gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(protocol) = self.protocol {
+            headers.insert("git-protocol", HeaderValue::from_static(protocol.as_str()));
+        }
+        Ok(request)
+    }
+
+    /// Lets through what git sends and says what anything else means. Of the upstream's header its content type alone comes in.
+    fn judge(&self, visit: &Visit<'_>, answer: Response<Body>) -> Result<Response<Body>, Refusal> {
+        let (parts, body) = answer.into_parts();
+        let values = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let encoded = values(header::CONTENT_ENCODING).any(|value| value != b"identity");
+        if parts.status != StatusCode::OK || encoded {
+            return Err(self.explain(visit, parts.status, &parts.headers));
+        }
+        check_answer_type(self.kind, values(header::CONTENT_TYPE)).map_err(|error| {
+            Refusal::new(Reason::UpstreamClosed, format!("{} gave an answer that is not git's: {error}.", upstream(visit)))
+        })?;
+        let mut answer = Response::new(body);
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer_content_type(self.kind)));
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Ok(answer)
+    }
+
+    /// What an answer without what was asked for means. No word of its body is shown.
+    fn explain(&self, visit: &Visit<'_>, status: StatusCode, headers: &HeaderMap) -> Refusal {
+        let (upstream, repository) = (upstream(visit), self.repository());
+        let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
+        match status.as_u16() {
+            300..=399 => Refusal::new(Reason::RepositoryNotGranted, moved(&upstream, repository, headers)),
+            404 => trouble(Reason::CredentialUnavailable, format!("{upstream} has no {repository}, or shows it to others only.")),
+            401 if self.is_public() => Refusal {
+                status: Some(StatusCode::NOT_FOUND),
+                ..Refusal::new(
+                    Reason::RepositoryNotGranted,
+                    format!("{upstream} shows {repository} to nobody without a credential, and this session has no grant for it."),
+                )
+            },
+            code @ (401 | 403) => {
+                let text =
+                    format!("{upstream} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
+                Refusal::new(Reason::CredentialUnavailable, text)
+            }
+            429 | 503 => {
+                let wait = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+                let refusal = trouble(Reason::UpstreamClosed, format!("{upstream} answered {status} and can be asked again later."));
+                Refusal { retry_after: wait.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_WAIT))), ..refusal }
+            }
+            _ => Refusal::new(Reason::UpstreamClosed, format!("{upstream} answered {status}, which is not git's.")),
+        }
+    }
+}
+
+/// What the upstream is called in front of the sandbox.
+fn upstream(visit: &Visit<'_>) -> String {
+    visit.asked.destination.as_ref().map_or_else(|| "The repository's server".to_owned(), |destination| destination.host.to_string())
+}
+
+/// Where a repository went, if that can be read; nobody is sent there.
+fn moved(upstream: &str, repository: &RepositoryName, headers: &HeaderMap) -> String {
+    let to = || {
+        let location = headers.get(header::LOCATION)?.to_str().ok()?;
+        let path = location.split_once("://").map_or(location, |(_, rest)| rest).split_once('/')?.1;
+        let mut segments = path.split(['/', '?']);
+        RepositoryName::from_parts(segments.next()?, segments.next()?).ok()
+    };
+    let to = to().filter(|to| to != repository).map(|to| format!(" to {to}")).unwrap_or_default();
+    format!("{repository} has moved{to} on {upstream}; this session's grant is for the name that it had.")
+}
+
+fn refuse_backend(error: &BackendError) -> Refusal {
+    tracing::error!(%error, "a repository on disk cannot be served");
+    Refusal::new(error.reason(), error.public())
+}
+
+/// What the client calls itself, by which servers know it: one product and its version, too short to carry a token.
+fn user_agent(headers: &HeaderMap) -> HeaderValue {
+    let spelled = |word: &str| {
+        (1..=MAX_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
+    let product = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()?.split(' ').next()?.split_once('/'));
+    let product = product.filter(|(name, version)| spelled(name) && spelled(version)).map(|(name, version)| format!("{name}/{version}"));
+    product.and_then(|product| HeaderValue::try_from(product).ok()).unwrap_or(HeaderValue::from_static("git/2"))
+}
+
+/// Most characters of a client's name, and of its version.
+const MAX_WORD: usize = 24;
+/// Longest wait that an upstream can ask a sandbox for, in seconds.
+const MAX_WAIT: u64 = 3600;
+
+const NO_FORGE: &str = "This proxy knows of no GitHub; its operator configures one in [[github]].";
+const NO_CREDENTIAL: &str = "There is no credential for this repository; the operator configures one in [[github]] or for the session.";
+const NOT_TO_BE_HAD: &str = "The owner's credential cannot be had at the moment; the operator finds the cause in Tidegate's log.";
+const REWIND: &str = "This session may update the ref only where no commit is left behind, and a push does not show that. \
+     Push to a ref that is new.";

@@ -1,0 +1,129 @@
+//! What refs there are, and fetching: streamed, with nothing in an advertisement that leads around the gate.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+
+use super::{
+    Visit,
+    body::{Body, BoxError, Download, Upload},
+    check_body,
+    errand::Errand,
+    standing::Standing,
+    whole,
+};
+use crate::{
+    github::{
+        ProtocolVersion, Service,
+        advertisement::AdvertisementReader,
+        answer_content_type, report,
+        route::{Kind, Route},
+    },
+    metrics,
+    passage::{Ending, Traffic},
+    policy::{RepositoryPermit, decide_repository},
+    reason::Reason,
+    respond::{self, Refusal},
+};
+
+/// Answers `GET info/refs`.
+pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let permit = admit(visit, route)?;
+    let service = permit.service();
+    let mut errand = Errand::advertisement(permit, request.headers());
+    errand.protocol = protocol(service, request);
+    let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
+    let answer = errand.run(visit, Upload::none(&traffic)).await.map_err(|trouble| trouble.refusal)?;
+    let (parts, mut rest) = answer.into_parts();
+    let first = read_advertisement(service, &mut rest).await?;
+    let download = Download::new(first, rest, standing(visit, route).withdrawn(), traffic);
+    Ok(Response::from_parts(parts, download.boxed_unsync()))
+}
+
+/// Answers `POST git-upload-pack`.
+pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let encoding = check_body(Service::UploadPack, &request)?;
+    let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
+    let protocol = protocol(Service::UploadPack, &request);
+    let (headers, body) = (request.headers().clone(), request.into_body());
+    let (upload, rest) = Upload::new(Bytes::new(), body, &traffic);
+    let outcome = match admit(visit, route) {
+        Ok(permit) => {
+            let mut errand = Errand::fetch(permit, &headers);
+            (errand.protocol, errand.encoding) = (protocol, encoding);
+            tokio::select! {
+                biased;
+                refusal = standing(visit, route).withdrawn() => Err(refusal),
+                answer = errand.run(visit, upload) => answer.map_err(|trouble| trouble.refusal),
+            }
+        }
+        Err(refusal) => {
+            drop(upload);
+            Err(refusal)
+        }
+    };
+    match outcome {
+        Ok(answer) => {
+            let ending = Ending::of_exchange(visit.gate, visit.subject, visit.asked, Arc::clone(&traffic));
+            let withdrawn = standing(visit, route).withdrawn();
+            Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).boxed_unsync()))
+        }
+        Err(refusal) => {
+            rest.drain().await;
+            let body = report::fetch_error(&respond::advice(&refusal).join(" "));
+            let content_type = answer_content_type(Kind::Rpc(Service::UploadPack));
+            Ok(whole(visit.gate.refuse_natively(visit.subject, visit.asked, refusal, content_type, body)))
+        }
+    }
+}
+
+/// Decides, and records what is allowed.
+fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit, Refusal> {
+    visit.gate.within(visit.subject.session.limits().request())?;
+    let public_read = visit.gate.forge.as_ref().is_some_and(|forge| forge.public_read);
+    let permit = decide_repository(&visit.subject.governing.grant, &route.repository, route.kind.service(), public_read)?;
+    // Whoever may push has only read as yet.
+    visit.asked.kind = metrics::Kind::Fetch;
+    visit.gate.record_leave(visit.subject, visit.asked)?;
+    Ok(permit)
+}
+
+fn standing(visit: &Visit<'_>, route: &Route) -> Standing {
+    let Route { repository, kind } = route;
+    let (gate, subject) = (Arc::clone(visit.gate), visit.subject.clone());
+    Standing { gate, subject, repository: repository.clone(), service: kind.service(), changes: Vec::new() }
+}
+
+/// The version to ask for; pushes have none but the first.
+fn protocol(service: Service, request: &Request<Incoming>) -> Option<ProtocolVersion> {
+    let values = request.headers().get_all("git-protocol").iter().map(http::HeaderValue::as_bytes);
+    ProtocolVersion::parse(values).filter(|_| service == Service::UploadPack)
+}
+
+/// The beginning of an advertisement without what a sandbox may not be offered, and what arrived behind it.
+async fn read_advertisement(service: Service, body: &mut Body) -> Result<Bytes, Refusal> {
+    let mut reader = AdvertisementReader::new(service);
+    let mut read = BytesMut::new();
+    loop {
+        let answer = reader.read(&read).map_err(|error| unusable(&error.to_string()))?;
+        if let Some(advertisement) = answer {
+            let rest = read.get(advertisement.length..).unwrap_or_default();
+            if advertisement.version == ProtocolVersion::V2 {
+                // Nothing belongs behind this one, and git would take it for another answer.
+                *body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+                return Ok(advertisement.written.into());
+            }
+            return Ok([&advertisement.written, rest].concat().into());
+        }
+        let frame = body.frame().await.ok_or_else(|| unusable("it ended before it was complete"))?;
+        let frame = frame.map_err(|error: BoxError| unusable(&error.to_string()))?;
+        read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+}
+
+fn unusable(why: &str) -> Refusal {
+    Refusal::new(Reason::UpstreamClosed, format!("The upstream's list of refs cannot be passed on: {why}."))
+}

@@ -1,0 +1,39 @@
+//! What goes on at a repository, held to the grants that come after it was judged.
+
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{
+    github::{RepositoryName, Service},
+    passage::{Gate, Subject, withdrawn},
+    policy::{Denial, RefChange, decide_push, decide_repository},
+    respond::Refusal,
+};
+
+/// A fetch or a push that is under way.
+pub(super) struct Standing {
+    pub(super) gate: Arc<Gate>,
+    /// Whose it is, under the grant of when it began.
+    pub(super) subject: Subject,
+    pub(super) repository: RepositoryName,
+    pub(super) service: Service,
+    /// Of a push.
+    pub(super) changes: Vec<RefChange>,
+}
+
+impl Standing {
+    /// Ends once it may no longer be: its session is over, or its grant refuses it now.
+    pub(super) async fn withdrawn(self) -> Refusal {
+        withdrawn(&self.gate, || self.judge()).await
+    }
+
+    fn judge(&self) -> Result<Option<SystemTime>, Refusal> {
+        let Self { gate, subject, repository, service, changes } = self;
+        let governing = gate.again(subject)?.governing;
+        let public_read = gate.forge.as_ref().is_some_and(|forge| forge.public_read);
+        let _still = decide_repository(&governing.grant, repository, *service, public_read)?;
+        if !changes.is_empty() {
+            let _still = decide_push(&governing.grant, repository, changes).map_err(|denial| Box::new(Denial::from(&*denial)))?;
+        }
+        Ok(governing.expires)
+    }
+}

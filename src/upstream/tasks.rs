@@ -1,0 +1,37 @@
+//! The tasks of one exchange: hyper begins some for HTTP/2, and none may outlive whoever waits for the answer.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use hyper::rt::Executor;
+use tokio::task::JoinSet;
+
+/// What runs for one exchange, and ends when this is dropped.
+#[derive(Default)]
+pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    pub(super) fn group(&self) -> Group {
+        Group(Arc::downgrade(&self.0))
+    }
+}
+
+/// Where tasks of an exchange are begun, also by one another: they do not keep it alive.
+#[derive(Clone)]
+pub(super) struct Group(Weak<Mutex<JoinSet<()>>>);
+
+impl Group {
+    /// Ends them all, the one that calls this included.
+    pub(super) fn end(&self) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Group {
+    fn execute(&self, task: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+        }
+    }
+}
