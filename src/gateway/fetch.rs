@@ -36,9 +36,17 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
     let mut errand = Errand::advertisement(permit, request.headers());
     errand.protocol = protocol(service, request);
     let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
-    let answer = errand.run(visit, Upload::none(&traffic)).await.map_err(|trouble| trouble.refusal)?;
-    let (parts, mut rest) = answer.into_parts();
-    let first = read_advertisement(service, &mut rest).await?;
+    let asking = async {
+        let answer = errand.run(visit, Upload::none(&traffic)).await.map_err(|trouble| trouble.refusal)?;
+        let (parts, mut rest) = answer.into_parts();
+        let first = read_advertisement(service, &mut rest).await?;
+        Ok::<_, Refusal>((parts, first, rest))
+    };
+    let (parts, first, rest) = tokio::select! {
+        biased;
+        refusal = standing(visit, route).withdrawn() => return Err(refusal),
+        asked = asking => asked?,
+    };
     let download = Download::new(first, rest, standing(visit, route).withdrawn(), traffic);
     Ok(Response::from_parts(parts, download.boxed_unsync()))
 }
@@ -72,10 +80,11 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
             Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).boxed_unsync()))
         }
         Err(refusal) => {
-            rest.drain().await;
             let body = report::fetch_error(&respond::advice(&refusal).join(" "));
             let content_type = answer_content_type(Kind::Rpc(Service::UploadPack));
-            Ok(whole(visit.gate.refuse_natively(visit.subject, visit.asked, refusal, content_type, body)))
+            let answer = visit.gate.refuse_natively(visit.subject, visit.asked, refusal, content_type, body);
+            rest.drain().await;
+            Ok(whole(answer))
         }
     }
 }

@@ -44,12 +44,13 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
         }
         Ok((Prelude::Commands(list), bytes)) => push(visit, &route.repository, &headers, list, bytes, body).await,
         Err(Unread { refusal, capabilities }) => {
-            drain(body).await;
             let told = capabilities.and_then(|capabilities| report::unpack_error(&capabilities, &refusal.denial.detail, &[]));
-            match told {
+            let answer = match told {
                 Some(body) => Ok(whole(refuse(visit, refusal, body))),
                 None => Err(refusal),
-            }
+            };
+            drain(body).await;
+            answer
         }
     }
 }
@@ -114,8 +115,10 @@ async fn push(
     let errand = match judged {
         Ok(errand) => errand,
         Err(not_pushed) => {
+            // On record before the rest of the upload is read: that may take as long as its sender likes.
+            let answer = answer_refused(visit, &list, not_pushed);
             drain(body).await;
-            return answer_refused(visit, &list, not_pushed);
+            return answer;
         }
     };
     let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
@@ -140,13 +143,14 @@ async fn push(
             Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
-            rest.drain().await;
             // Where no answer came after something was sent, or one of a server in trouble, nobody knows what was done.
-            if traffic.up() == 0 || answered.is_some_and(|status| !status.is_server_error()) {
+            let answer = if traffic.up() == 0 || answered.is_some_and(|status| !status.is_server_error()) {
                 answer_refused(visit, &list, NotPushed::Refused(refusal))
             } else {
                 Ok(whole(answer_unknown(visit, &list, refusal)))
-            }
+            };
+            rest.drain().await;
+            answer
         }
     }
 }

@@ -132,7 +132,8 @@ impl PreludeReader {
         }
     }
 
-    /// What the sender can do, once its first command was read: an error can then be reported in git's own words.
+    /// What the sender can do, once its first line with capabilities was read: an error can then be reported in git's own words. After
+    /// an error in that line, only what concerns a report.
     pub fn capabilities(&self) -> Option<&Capabilities> {
         self.capabilities.as_ref()
     }
@@ -144,6 +145,7 @@ impl PreludeReader {
             None => (line, None),
         };
         if command == b"push-cert" {
+            self.capabilities = capabilities.map(Capabilities::of_report);
             return Err(PushError::Certificate);
         }
         if let Some(commit) = command.strip_prefix(b"shallow ") {
@@ -153,7 +155,10 @@ impl PreludeReader {
             return Err(PushError::LateCapabilities);
         }
         if self.updates.is_empty() {
-            self.capabilities = Some(Capabilities::parse(capabilities.unwrap_or_default())?);
+            let written = capabilities.unwrap_or_default();
+            // Kept even where they are refused: they say how to tell it.
+            self.capabilities = Some(Capabilities::of_report(written));
+            self.capabilities = Some(Capabilities::parse(written)?);
         }
         self.command(command)
     }

@@ -106,6 +106,7 @@ impl RouteError {
             Self::Path(_) | Self::Query(_) => Reason::BadRequest,
             Self::Name(error) => error.reason(),
             Self::Elsewhere(_) | Self::Service(_) | Self::Dumb(_) | Self::Unknown(_) => Reason::PathNotAllowed,
+            Self::Method(method, _) if MIRRORING.contains(&&**method) => Reason::MethodRefused,
             Self::Method(..) => Reason::MethodNotAllowed,
         }
     }
@@ -133,6 +134,9 @@ impl fmt::Display for RouteError {
 }
 
 impl std::error::Error for RouteError {}
+
+/// Methods that no door serves: they mirror credentials back (RFC 9110, section 9.3.8).
+const MIRRORING: &[&str] = &["TRACE", "TRACK"];
 
 /// Longest path in octets.
 pub const MAX_PATH: usize = 256;

@@ -257,6 +257,9 @@ fn escape_but_stars(level: &str) -> String {
 fn push_pattern(entry: &str) -> Result<RefPattern, RefRulesError> {
     let pattern = RefPattern::parse(entry)?;
     let shown = || entry.chars().take(MAX_SHOWN).collect();
+    if entry.split('/').count() < LEVELS {
+        return Err(RefRulesError::Malformed(shown()));
+    }
     let mut levels = entry.split('/').skip(1);
     let namespace = levels.next().unwrap_or_default();
     if namespace.contains('*') {
@@ -280,7 +283,9 @@ fn tag_pattern(entry: &str) -> Result<RefPattern, RefRulesError> {
 }
 
 fn is_reserved(name: &RefName) -> bool {
-    name.as_str() == HEAD || RESERVED.iter().any(|reserved| name.as_str().starts_with(reserved))
+    name.as_str().split('/').count() < LEVELS
+        || name.as_str() == HEAD
+        || RESERVED.iter().any(|reserved| name.as_str().starts_with(reserved))
 }
 
 /// An entry of a grant that names no refs, or some that no grant can name.
@@ -320,6 +325,9 @@ const HEAD: &str = "refs/heads/HEAD";
 
 /// What most repositories call the branch that everybody else starts from.
 const USUAL_DEFAULTS: &[&str] = &["refs/heads/main", "refs/heads/master"];
+
+/// Of a ref that can be made: git makes none right below `refs/`.
+const LEVELS: usize = 3;
 
 /// GitHub writes the first; the second makes git read other objects than those it names.
 const RESERVED: &[&str] = &["refs/pull/", "refs/replace/"];

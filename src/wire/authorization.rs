@@ -14,7 +14,7 @@ pub struct Presented {
 }
 
 /// Reads `Basic` (RFC 7617: padded base64 of `user:password`; the token is the password, or the user name where the
-/// password is empty) or `Bearer` (RFC 6750: token68). The scheme's case is free, one or more spaces follow it
+/// password is empty or GitHub's word for none) or `Bearer` (RFC 6750: token68). The scheme's case is free, one or more spaces follow it
 /// (RFC 9110, section 11.4).
 pub fn parse(value: &[u8]) -> Result<Presented, AuthorizationError> {
     let end_of_scheme = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
@@ -38,7 +38,7 @@ fn parse_basic(credentials: &[u8]) -> Result<Presented, AuthorizationError> {
     }
     let colon = decoded.iter().position(|&byte| byte == b':').ok_or(AuthorizationError::Colon)?;
     let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
-    let token = if password.is_empty() { user } else { password };
+    let token = if password.is_empty() || password == NO_PASSWORD { user } else { password };
     if token.is_empty() {
         return Err(AuthorizationError::Empty);
     }
@@ -57,6 +57,9 @@ fn parse_bearer(credentials: &[u8]) -> Result<Presented, AuthorizationError> {
     }
     Ok(Presented { token: Secret::new(credentials) })
 }
+
+/// What GitHub's clients write where the token is the user name.
+const NO_PASSWORD: &[u8] = b"x-oauth-basic";
 
 /// Why a value carries no token. Never holds a byte of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +105,13 @@ mod tests {
 
     #[test]
     fn basic_carries_the_token_as_password() {
-        let table: [Case; 10] = [
+        let table: [Case; 12] = [
             (b"x:token", Ok(b"token")),
             (b":token", Ok(b"token")),
             (b"x:to:ken", Ok(b"to:ken")),
             (b"token:", Ok(b"token")),
+            (b"token:x-oauth-basic", Ok(b"token")),
+            (b":x-oauth-basic", Err(AuthorizationError::Empty)),
             (b"x:t\xc3\xa4", Ok(b"t\xc3\xa4")),
             (b":", Err(AuthorizationError::Empty)),
             (b"token", Err(AuthorizationError::Colon)),

@@ -65,6 +65,13 @@ impl Capabilities {
         Ok(capabilities)
     }
 
+    /// What can be said of how its sender reads a report, whatever else it asked for.
+    pub(super) fn of_report(bytes: &[u8]) -> Self {
+        let words = bytes.split(|byte| *byte == b' ').filter_map(|word| std::str::from_utf8(word).ok());
+        let kept = words.filter(|word| matches!(*word, "report-status" | "report-status-v2" | "side-band-64k")).map(Box::from).collect();
+        Self { kept, ..Self::default() }
+    }
+
     /// How the sender names objects.
     pub fn object_format(&self) -> ObjectFormat {
         self.object_format

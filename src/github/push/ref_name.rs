@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::wire::excerpt;
 
-/// The full name of a ref, `refs/heads/main`: valid by `git check-ref-format`, at least three parts, UTF-8. Compared byte for byte.
+/// The full name of a ref, `refs/heads/main`: valid by `git check-ref-format`, below `refs/`, UTF-8. Compared byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RefName(Box<str>);
 
@@ -16,8 +16,7 @@ impl RefName {
         }
         let valid = gix_validate::reference::name(name.into()).is_ok();
         let text = std::str::from_utf8(name).ok().filter(|_| valid);
-        // git lets a ref right below refs/ be deleted, and none be made there.
-        let is_full = |text: &&str| text.strip_prefix("refs/").is_some_and(|rest| rest.contains('/'));
+        let is_full = |text: &&str| text.starts_with("refs/");
         text.filter(is_full).map(|text| Self(text.into())).ok_or_else(|| RefNameError::Invalid(excerpt(name)))
     }
 

@@ -150,9 +150,16 @@ fn capabilities_are_known_or_refused() {
 
 #[test]
 fn names_of_refs() {
-    for name in
-        ["refs/heads/main", "refs/heads/-x", "refs/heads/refs/heads/main", "refs/heads/é", "refs/heads/@", "refs/heads/a{b}", "refs/x/y"]
-    {
+    for name in [
+        "refs/heads/main",
+        "refs/heads/-x",
+        "refs/heads/refs/heads/main",
+        "refs/heads/é",
+        "refs/heads/@",
+        "refs/heads/a{b}",
+        "refs/x/y",
+        "refs/stash",
+    ] {
         assert_eq!(RefName::parse(name.as_bytes()).map(|name| name.to_string()), Ok(name.to_owned()));
     }
     let invalid: &[&[u8]] = &[
@@ -161,8 +168,6 @@ fn names_of_refs() {
         b"main",
         b"refs",
         b"refs/",
-        b"refs/heads",
-        b"refs/stash",
         b"/refs/heads/a",
         b"refs//heads/a",
         b"Refs/heads/a",
