@@ -3,6 +3,10 @@
 mod client;
 mod names;
 mod origin;
+mod stage;
+mod git;
+mod repository;
+mod work;
 
 use std::{
     fmt::Write as _,
@@ -13,23 +17,35 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{runtime, sync::mpsc, time::timeout};
+use tokio::{runtime, select, sync::mpsc, time::timeout};
 
 use self::{
     client::{Client, Exchange},
+    git::{Git, holds},
     names::NameServer,
+    repository::{NAME, PrivateRepository},
+    stage::Stage,
+    work::BRANCH,
 };
 use super::{Console, DONE, FAILED};
 use crate::{
     audit::{OnFailure, Target},
-    config::{Config, Listen, Resolver, Timeouts},
-    policy::{Policy, grant::Grant},
+    config::{Config, Github, Listen, Resolver, Timeouts},
+    credentials::{Credential, Source},
+    destination::Destination,
+    endpoint::Endpoint,
+    github::RepositoryName,
+    policy::{
+        Policy,
+        grant::{Grant, RepositoryGrant},
+    },
     reason::Reason,
+    secret::Secret,
     server::{Order, Server},
-    sessions::{ANONYMOUS, Entry, SessionSettings},
+    sessions::{Entry, SessionSettings},
 };
 
-/// Show an allowed and a refused host, all on this machine
+/// Show what passes and what is refused, hosts and pushes, all on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  tidegate demo")]
 pub(super) struct Arguments {}
@@ -57,43 +73,76 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Plays the whole story. The records go through a pipe, so that nothing is ever on a disk, however the demo ends.
+/// Plays the whole story. The records go through a pipe, so that nothing is left of the demo, however it ends.
 fn tell(clock: fn() -> SystemTime) -> Result<String, Failure> {
     let (mut reader, writer) = io::pipe()?;
+    let stage = Stage::new()?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut story = runtime.block_on(play(&writer, clock))?;
+    let (mut story, secrets) = runtime.block_on(play(&stage, &writer, clock))?;
     // Every writer has to be gone before the pipe has an end: the server's with the runtime, and ours.
     drop((runtime, writer));
     let mut records = String::new();
     reader.read_to_string(&mut records)?;
     story.scene("What its owner has: a record of each decision (the [audit] file)");
     story.text(&records);
+    if holds(story.0.as_bytes(), &secrets.each_ref().map(Vec::as_slice)) {
+        return Err(Failure("the real credential is in what was told".to_owned()));
+    }
     Ok(story.0)
 }
 
-/// Sets the stage, plays the scenes, and ends the server.
-async fn play(records: &PipeWriter, clock: fn() -> SystemTime) -> Result<Story, Failure> {
+/// What the story is about.
+struct Set<'s> {
+    origin: SocketAddr,
+    names: NameServer,
+    repository: PrivateRepository,
+    git: Git,
+    /// The token of the sandbox's session.
+    token: String,
+    policy: String,
+    records: &'s PipeWriter,
+}
+
+/// Sets the stage, plays the scenes, and ends the server. Gives back the story, and what may not be in it.
+async fn play(stage: &Stage, records: &PipeWriter, clock: fn() -> SystemTime) -> Result<(Story, [Vec<u8>; 2]), Failure> {
     let origin = origin::start().await?;
-    let names = NameServer::start(&[(ORIGIN, Ipv4Addr::LOCALHOST), (ALIAS, METADATA)]).await?;
-    let policy = policy_text(origin);
-    let server = Server::bind(config(&policy, &names, records)?, clock).map_err(|error| Failure(error.to_string()))?;
-    let proxy = server.addresses().iter().find_map(|(name, address)| (*name == "proxy").then(|| address.parse().ok())?);
-    let proxy = proxy.ok_or_else(|| Failure("the server says nothing of its proxy listener".to_owned()))?;
+    let set = Set {
+        origin,
+        names: NameServer::start(&[(ORIGIN, Ipv4Addr::LOCALHOST), (ALIAS, METADATA)]).await?,
+        repository: PrivateRepository::start(&stage.room("origin")?).await?,
+        git: Git::new(&stage.room("sandbox")?)?,
+        token: stage::random_word()?,
+        policy: policy_text(origin),
+        records,
+    };
+    let server = Server::bind(config(&set)?, clock).map_err(|error| Failure(error.to_string()))?;
+    let address = |wanted| {
+        let found = server.addresses().into_iter().find(|(name, _)| *name == wanted).map(|(_, address)| address);
+        found.ok_or_else(|| Failure(format!("the server says nothing of its {wanted} listener")))
+    };
+    let proxy = address("proxy")?.parse().map_err(|error| Failure(format!("the proxy listens nowhere: {error}")))?;
+    set.git.point_to(&format!("http://{}/git", address("git")?), "x", &set.token)?;
     let (orders, received) = mpsc::channel(1);
     let serving = tokio::spawn(server.run(received));
     let late = |_| Failure(format!("it took longer than {} seconds", PATIENCE.as_secs()));
-    let story = timeout(PATIENCE, scenes(&Client::new(proxy), origin, &names, &policy)).await.map_err(late)??;
+    let client = Client::new(proxy, &set.token);
+    let story = select! {
+        played = timeout(PATIENCE, scenes(&client, &set)) => played.map_err(late)??,
+        interrupted = stage::interrupted() => return Err(interrupted.map_or_else(Failure::from, |()| Failure("it was interrupted".into()))),
+    };
     let _ = orders.send(Order::Drain).await;
     timeout(PATIENCE, serving).await.map_err(late)?.map_err(|error| Failure(error.to_string()))?;
-    Ok(story)
+    Ok((story, set.repository.secrets()))
 }
 
-async fn scenes(client: &Client, origin: SocketAddr, names: &NameServer, policy: &str) -> Result<Story, Failure> {
+async fn scenes(client: &Client, set: &Set<'_>) -> Result<Story, Failure> {
     let mut story = Story(String::from("Everything here happens on this machine: server, sandbox, origin and name server.\n"));
     story.scene("The policy of this sandbox");
-    story.text(policy);
+    story.text(&set.policy);
+    story.scene("What its session was granted");
+    story.text(&format!("[[session.repository]]\nname = \"{NAME}\"\naccess = \"write\"\npush = [\"refs/heads/{BRANCH}\"]\n"));
 
-    let allowed = format!("{ORIGIN}:{}", origin.port());
+    let allowed = format!("{ORIGIN}:{}", set.origin.port());
     story.scene(&format!("An allowed host: https://{allowed}/"));
     let (opened, tunnel) = client.connect(&allowed).await?;
     story.exchange(&opened, 200, None)?;
@@ -104,10 +153,12 @@ async fn scenes(client: &Client, origin: SocketAddr, names: &NameServer, policy:
 
     story.scene(&format!("A host that no entry allows: https://{REFUSED}/"));
     story.exchange(&client.connect(&format!("{REFUSED}:443")).await?.0, 403, Some(Reason::HostNotAllowed))?;
-    story.note(&format!("the name server was never asked for it; it was asked for: {}", names.asked().join(", ")));
+    story.note(&format!("the name server was never asked for it; it was asked for: {}", set.names.asked().join(", ")));
 
     story.scene(&format!("An allowed name that leads to a cloud's metadata service: https://{ALIAS}/"));
     story.exchange(&client.connect(&format!("{ALIAS}:443")).await?.0, 403, Some(Reason::AddressNotAllowed))?;
+
+    work::scenes(&mut story, &set.git, &set.repository).await?;
 
     story.scene("What the sandbox may ask, since most clients hide what a proxy answers");
     story.exchange(&client.get("/refusals").await?, 200, None)?;
@@ -165,33 +216,50 @@ fn policy_text(origin: SocketAddr) -> String {
     )
 }
 
-fn config(policy: &str, names: &NameServer, records: &PipeWriter) -> Result<Config, Failure> {
+fn config(set: &Set<'_>) -> Result<Config, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure(error.to_string());
     let problem = |problems: Vec<_>| Failure(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-    let (policy, _) = Policy::parse("demo.toml", policy).map_err(problem)?;
-    let id: Arc<str> = ANONYMOUS.into();
+    let (policy, _) = Policy::parse("demo.toml", &set.policy).map_err(problem)?;
+    let granted = RepositoryGrant::pushing(RepositoryName::parse(NAME).map_err(|error| failed(&error))?, BRANCH);
+    let grant = Grant::new(vec![granted.map_err(|error| failed(&error))?]).map_err(|error| failed(&error))?;
+    let session = SessionSettings {
+        id: SESSION.into(),
+        token: Some(Secret::new(set.token.as_bytes())),
+        expires: None,
+        policy: Arc::new(policy),
+        grant,
+        credential: None,
+    };
+    let any = Some((Ipv4Addr::LOCALHOST, 0).into());
     Ok(Config {
-        listen: Listen { proxy: Some((Ipv4Addr::LOCALHOST, 0).into()), git: None, metrics: None, admin: None },
+        listen: Listen { proxy: any, git: any, metrics: None, admin: None },
         state: None,
-        entry: Entry::Bound(id.clone()),
-        sessions: vec![SessionSettings {
-            id,
-            token: None,
-            expires: None,
-            policy: Arc::new(policy),
-            grant: Grant::default(),
-            credential: None,
-        }],
-        github: Vec::new(),
+        entry: Entry::Required,
+        sessions: vec![session],
+        github: vec![github(&set.repository)?],
         policy: None,
-        audit: Target::File(format!("/dev/fd/{}", records.as_raw_fd()).into()),
+        audit: Target::File(format!("/dev/fd/{}", set.records.as_raw_fd()).into()),
         on_audit_failure: OnFailure::Refuse,
-        resolver: Resolver::Server(names.address()),
+        resolver: Resolver::Server(set.names.address()),
         upstream_roots: Vec::new(),
         timeouts: Timeouts::default(),
         warnings: Vec::new(),
     })
 }
 
+/// The repository's server, as if it were GitHub.
+fn github(repository: &PrivateRepository) -> Result<Github, Failure> {
+    let host = Destination::parse(git::GITHUB_HOST.as_bytes(), Some(443)).map_err(|error| Failure(error.to_string()))?.host;
+    Ok(Github {
+        host: host.name().cloned().ok_or_else(|| Failure(format!("{host} is no name")))?,
+        git: Endpoint::parse(&repository.url()).map_err(|error| Failure(error.to_string()))?,
+        roots: Vec::new(),
+        credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), PATIENCE))),
+        public_read: false,
+    })
+}
+
+const SESSION: &str = "demo";
 /// A name on the origin's certificate.
 const ORIGIN: &str = "origin.tidegate.test";
 const ALIAS: &str = "alias.tidegate.test";
@@ -201,7 +269,7 @@ const REFUSED: &str = "paste.example";
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// Longest that the story, and then its end, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -210,9 +278,15 @@ mod tests {
     #[test]
     fn the_story_is_told_to_its_end() {
         let story = tell(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
-        for part in
-            ["hello from the origin", "x-deny-reason: host_not_allowed", "x-deny-reason: address_not_allowed", "\"verdict\":\"allow\""]
-        {
+        for part in [
+            "hello from the origin",
+            "x-deny-reason: host_not_allowed",
+            "x-deny-reason: address_not_allowed",
+            "[new branch]      agent/fix-1",
+            "! [remote rejected] agent/fix-1 -> main (policy: ",
+            "\"reason\":\"ref_not_granted\"",
+            "\"verdict\":\"allow\"",
+        ] {
             assert!(story.contains(part), "{part} is missing from:\n{story}");
         }
     }

@@ -13,9 +13,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// A client of one proxy.
+/// A client of one proxy, with the token of its session.
 pub(super) struct Client {
     proxy: SocketAddr,
+    token: String,
 }
 
 /// A request as it was sent and what it was answered.
@@ -32,13 +33,13 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    pub(super) fn new(proxy: SocketAddr) -> Self {
-        Self { proxy }
+    pub(super) fn new(proxy: SocketAddr, token: &str) -> Self {
+        Self { proxy, token: token.to_owned() }
     }
 
     /// Asks for a tunnel; there is one where the answer is 200.
     pub(super) async fn connect(&self, target: &str) -> io::Result<(Exchange, Option<BufReader<TcpStream>>)> {
-        let request = format!("CONNECT {target} HTTP/1.1\nHost: {target}\n");
+        let request = format!("CONNECT {target} HTTP/1.1\nHost: {target}\nProxy-Authorization: Bearer {}\n", self.token);
         let mut stream = BufReader::new(TcpStream::connect(self.proxy).await?);
         send(&mut stream, &request).await?;
         let head = read_head(&mut stream).await?;
@@ -53,7 +54,9 @@ impl Client {
     /// Asks for a page of the proxy itself.
     pub(super) async fn get(&self, path: &str) -> io::Result<Exchange> {
         let mut stream = BufReader::new(TcpStream::connect(self.proxy).await?);
-        exchange(&mut stream, format!("GET {path} HTTP/1.1\nHost: {}\nConnection: close\n", self.proxy)).await
+        let Self { proxy, token } = self;
+        let request = format!("GET {path} HTTP/1.1\nHost: {proxy}\nProxy-Authorization: Bearer {token}\nConnection: close\n");
+        exchange(&mut stream, request).await
     }
 }
 
