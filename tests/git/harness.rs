@@ -1,0 +1,32 @@
+//! The parts of a test: the real program, a git upstream that can lie, sandboxes with real clients, and the search for secrets.
+
+#[path = "../proxy/harness/client.rs"]
+pub(crate) mod client;
+#[path = "../proxy/harness/hello.rs"]
+mod hello;
+#[path = "../proxy/harness/origin.rs"]
+mod origin;
+#[path = "../proxy/harness/program.rs"]
+mod program;
+#[path = "../proxy/harness/tidegate.rs"]
+pub(crate) mod tidegate;
+#[path = "../proxy/harness/wait.rs"]
+mod wait;
+
+mod backend;
+pub(crate) mod bytes;
+pub(crate) mod hub;
+mod leak;
+mod repository;
+pub(crate) mod sandbox;
+pub(crate) mod world;
+
+pub(crate) use self::{
+    client::Reply,
+    hub::{Answer, Hub, When, Wire},
+    leak::Leaks,
+    repository::Refs,
+    sandbox::{Done, Sandbox},
+    wait::eventually,
+    world::{Plan, World},
+};

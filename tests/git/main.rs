@@ -1,0 +1,27 @@
+//! The git door from outside: the real program between real git and a real git upstream.
+//!
+//! - `routes`: what is one of git's requests, and what only looks like one
+//! - `credentials_in`: who is asked who they are, and when a session ends
+//! - `fetch`: cloning and fetching, in every version of the protocol
+//! - `push`: pushes of real git that land, and that are refused in git's own words
+//! - `refusals`: pushes that no git sends
+//! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
+//! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
+//! - `memory`: a push and a clone that are much larger than the memory they take
+//! - `leaks`: that the search for secrets, with which every test ends, finds them
+//!
+//! Rows of the reference are named in the tests: `g_20_…` is case G-20, `threat_101_…` is threat 101.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
+
+mod credentials_in;
+mod fetch;
+#[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
+mod harness;
+mod leaks;
+mod memory;
+mod push;
+mod refusals;
+mod routes;
+mod running;
+mod upstreams;
