@@ -45,7 +45,7 @@ use crate::{
     sessions::{Entry, SessionSettings},
 };
 
-/// Show what passes and what is refused, hosts and pushes, all on this machine
+/// Show what passes and what is refused, all on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  tidegate demo")]
 pub(super) struct Arguments {}
