@@ -5,6 +5,7 @@
 //! - `fetch`: cloning and fetching, in every version of the protocol
 //! - `push`: pushes of real git that land, and that are refused in git's own words
 //! - `refusals`: pushes that no git sends
+//! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
@@ -24,4 +25,5 @@ mod push;
 mod refusals;
 mod routes;
 mod running;
+mod uploads;
 mod upstreams;

@@ -150,7 +150,7 @@ fn threat_120_a_push_under_a_grant_that_changes() {
     world.gate().signal("HUP");
     // Cut off, although its sender says nothing more.
     world.hub.wait_for(|seen| seen.target.ends_with("/git-receive-pack") && seen.over && !seen.whole);
-    let answer = String::from_utf8_lossy(&client.send(last).close_sending().rest()).into_owned();
+    let answer = String::from_utf8_lossy(&client.send(last).rest()).into_owned();
     // Where the upstream had begun its answer, that ends without its end.
     let cut_off = answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("chunked\r\n") && answer.ends_with("\r\n\r\n");
     let cut_off = cut_off && !answer.ends_with("0\r\n\r\n");
@@ -191,8 +191,8 @@ fn the_ends_of_a_fetch_and_a_push_are_recorded_with_their_sizes() {
     let sent = world.pushes().pop().unwrap().length;
     assert_eq!((refs_of(&pushed), pushed["bytes_up"].as_u64()), (vec!["refs/heads/agent/fix-1"], Some(sent)), "{pushed:#}");
     let records = world.gate().records();
-    let pushes: Vec<_> = records.iter().filter(|record| record["kind"] == "push" && record["method"] == "POST").collect();
-    assert_eq!(pushes.len(), 2, "decided, and over: {pushes:#?}");
+    let of_pushes: Vec<_> = records.iter().filter(|record| record["kind"] == "push" && record["method"] == "POST").collect();
+    assert_eq!(of_pushes.len(), 2, "decided, and over: {of_pushes:#?}");
     for record in &records {
         assert!(!record["path"].as_str().unwrap_or_default().contains('?'), "{record:#}");
     }
