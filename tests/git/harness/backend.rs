@@ -1,6 +1,11 @@
 //! `git http-backend` as a web server runs it: one process a request, by the rules of CGI (RFC 3875).
 
-use std::{io, path::Path, process::Stdio};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
@@ -15,14 +20,15 @@ use super::hub::Piped;
 /// Starts it for a request. The body goes into the pipe, the answer is read by [`answer`].
 pub(super) fn start(root: &Path, head: &Parts) -> (Child, ChildStdin) {
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let mut command = Command::new("git");
-    command.arg("http-backend").env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    // By its own path: killing `git`, which starts it, would leave it behind.
+    let mut command = Command::new(program());
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.env("GIT_PROJECT_ROOT", root).env("GIT_HTTP_EXPORT_ALL", "1").env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", "/nonexistent");
     command.env("REQUEST_METHOD", head.method.as_str()).env("REMOTE_USER", "octo").env("REMOTE_ADDR", "127.0.0.1");
     command.env("PATH_INFO", on_disk(head.uri.path())).env("QUERY_STRING", head.uri.query().unwrap_or_default());
+    // No CONTENT_LENGTH: given one, git turns in circles for ever where a body breaks off before it.
     for (variable, header) in [
         ("CONTENT_TYPE", "content-type"),
-        ("CONTENT_LENGTH", "content-length"),
         ("HTTP_CONTENT_ENCODING", "content-encoding"),
         ("GIT_PROTOCOL", "git-protocol"),
         ("HTTP_USER_AGENT", "user-agent"),
@@ -35,6 +41,14 @@ pub(super) fn start(root: &Path, head: &Parts) -> (Child, ChildStdin) {
     let mut child = child.expect("git is needed: apt-get install git");
     let stdin = child.stdin.take().expect("a pipe");
     (child, stdin)
+}
+
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let output = std::process::Command::new("git").arg("--exec-path").output().expect("git is needed: apt-get install git");
+        Path::new(String::from_utf8_lossy(&output.stdout).trim_end()).join("git-http-backend")
+    })
 }
 
 /// What it answers: the head read to its end, the rest as it comes.
