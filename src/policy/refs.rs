@@ -189,17 +189,6 @@ impl Refusal {
             Self::Reserved => "no session may push this ref",
         }
     }
-
-    /// The line of a grant that would allow it.
-    fn remedy(self, name: &RefName) -> Option<String> {
-        let quoted = quoted(name);
-        match self {
-            Self::Ref => Some(format!("push = [{quoted}]")),
-            Self::Tag => Some(format!("tags = [{quoted}]")),
-            Self::Change(kind) => Some(format!("{} = true", kind.as_str())),
-            Self::TagStands | Self::Reserved => None,
-        }
-    }
 }
 
 /// A name as a TOML string, safe to show.

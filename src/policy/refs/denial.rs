@@ -1,8 +1,8 @@
 //! A refused push, in words.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
-use super::{RefChange, RefRules, Refusal};
+use super::{ChangeKind, RefChange, RefRules, Refusal, quoted};
 use crate::{
     github::{RepositoryName, push::RefName},
     reason::Reason,
@@ -56,7 +56,6 @@ impl PushDenial {
         };
         let refs = changes.iter().zip(verdicts).map(|(change, refusal)| (change.name.clone(), words(refusal))).collect();
         let refused = || changes.iter().zip(verdicts).filter_map(|(change, refusal)| Some((&change.name, (*refusal)?)));
-        let remedies: BTreeSet<_> = refused().filter_map(|(name, refusal)| refusal.remedy(name)).collect();
         let mut advice: Vec<_> = refused().take(MAX_ADVICE).map(|(name, refusal)| sentence(repository, name, refusal)).collect();
         if let Some(more) = refused().count().checked_sub(MAX_ADVICE + 1) {
             advice.push(format!("And {} more.", more + 1));
@@ -65,7 +64,7 @@ impl PushDenial {
             [] => format!("This session may push nothing to {repository}."),
             entries => format!("This session may push: {}", entries.join(", ")),
         });
-        let allow_with = remedies.into_iter().take(MAX_ADVICE).collect();
+        let allow_with = remedies(&refused().collect::<Vec<_>>());
         Self { reason: Reason::RefNotGranted, repository: repository.clone(), refs, may_push, allow_with, advice }
     }
 }
@@ -82,6 +81,19 @@ fn same(changes: &[RefChange], words: &str) -> Vec<(RefName, String)> {
 
 fn sentence(repository: &RepositoryName, name: &RefName, refusal: Refusal) -> String {
     format!("{} of {repository}: {}.", name.as_str().escape_debug(), refusal.words())
+}
+
+/// The lines of a grant that would allow it, a key each, with as many refs as advice names.
+fn remedies(refused: &[(&RefName, Refusal)]) -> Vec<String> {
+    let list = |(key, wanted): (&str, Refusal)| {
+        let names = refused.iter().filter(|(_, refusal)| *refusal == wanted).take(MAX_ADVICE).map(|(name, _)| quoted(name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| format!("{key} = [{names}]"))
+    };
+    let rights = [ChangeKind::Create, ChangeKind::Update, ChangeKind::Force, ChangeKind::Delete].into_iter();
+    let lacking = rights.filter(|kind| refused.iter().any(|(_, refusal)| *refusal == Refusal::Change(*kind)));
+    let lists = [("push", Refusal::Ref), ("tags", Refusal::Tag)].into_iter().filter_map(list);
+    lists.chain(lacking.map(|kind| format!("{} = true", kind.as_str()))).collect()
 }
 
 /// Most refused refs that advice names one by one.

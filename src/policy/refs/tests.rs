@@ -149,7 +149,9 @@ fn a_mixed_push_is_refused_whole() {
 #[test]
 fn a_remedy_is_toml_whatever_a_ref_is_called() {
     for name in ["refs/heads/é", "refs/heads/a\"b'c", "refs/heads/\u{202e}x\u{9b}2J"] {
-        let remedy = Refusal::Ref.remedy(&change(name, Create).name).unwrap();
+        let changes = [change(name, Create), change("refs/heads/b", Create), change("refs/tags/c", Create)];
+        let remedies = decide_refs(&rules(&[], &[]), &repository(), &changes).unwrap_err().allow_with;
+        let remedy = remedies.join("\n");
         let table: toml::Table = remedy.parse().unwrap();
         assert_eq!(table["push"][0].as_str(), Some(name), "{remedy}");
         assert!(!remedy.contains(['\u{202e}', '\u{9b}']), "{remedy}");
