@@ -17,7 +17,8 @@ use tokio::{
 
 use super::hub::Piped;
 
-/// Starts it for a request. The body goes into the pipe, the answer is read by [`answer`].
+/// Starts it for a request. The body goes into the pipe, the answer is read by [`answer`]. git is not told how long the body is: it
+/// would go round for ever where a body ends before its length.
 pub(super) fn start(root: &Path, head: &Parts) -> (Child, ChildStdin) {
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     // By its own path: killing `git`, which starts it, would leave it behind.
