@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use tokio::{
     sync::oneshot,
@@ -127,17 +127,25 @@ pub(super) struct Download {
     withdrawn: Pin<Box<dyn Future<Output = Refusal> + Send>>,
     traffic: Arc<Traffic>,
     ending: Option<Ending>,
+    /// Lets go of what the upstream left of the upload, at the end.
+    draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Download {
     /// `first`, then `rest`, until `withdrawn` ends.
     pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: Arc<Traffic>) -> Self {
-        Self { first: (!first.is_empty()).then_some(first), rest, withdrawn: Box::pin(withdrawn), traffic, ending: None }
+        let first = (!first.is_empty()).then_some(first);
+        Self { first, rest, withdrawn: Box::pin(withdrawn), traffic, ending: None, draining: None }
     }
 
     /// The same, whose end is recorded.
     pub(super) fn recorded(self, ending: Ending) -> Self {
         Self { ending: Some(ending), ..self }
+    }
+
+    /// The same, which ends once the upload was read to its end: a client that still sends would lose an answer that came early.
+    pub(super) fn after(self, upload: Rest) -> Self {
+        Self { draining: Some(Box::pin(upload.drain())), ..self }
     }
 }
 
@@ -165,16 +173,29 @@ impl HttpBody for Download {
                     this.traffic.add(Direction::Down, frame.data_ref().map_or(0, Bytes::len) as u64);
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                other => return Poll::Ready(other),
+                None => {
+                    // Whoever answers holds the upload.
+                    this.rest = Empty::new().map_err(|never| match never {}).boxed_unsync();
+                    if let Some(draining) = &mut this.draining {
+                        ready!(draining.as_mut().poll(context));
+                        this.draining = None;
+                    }
+                    return Poll::Ready(None);
+                }
+                error => return Poll::Ready(error),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
+        self.first.is_none() && self.rest.is_end_stream() && self.draining.is_none()
     }
 
+    /// Not known as long as something is to be done after the last octet.
     fn size_hint(&self) -> SizeHint {
+        if self.draining.is_some() {
+            return SizeHint::default();
+        }
         let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
         match self.rest.size_hint().exact() {
             Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),

@@ -14,8 +14,8 @@ use crate::{
     credentials::{Credential, authorize},
     endpoint::Endpoint,
     github::{
-        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, request_content_type,
-        route::Kind,
+        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, push::RefName,
+        request_content_type, route::Kind,
     },
     passage::Forge,
     policy::{PushPermit, RepositoryPermit},
@@ -83,9 +83,17 @@ impl Errand {
         matches!(&self.permit, Permit::Repository(permit) if permit.is_public())
     }
 
+    /// The refs of which the upstream has to refuse what leaves a commit behind.
+    fn forward_only(&self) -> &[RefName] {
+        match &self.permit {
+            Permit::Repository(_) => &[],
+            Permit::Push(permit) => permit.to_verify(),
+        }
+    }
+
     /// Whether the upstream has to refuse what leaves a commit behind.
-    fn fast_forward_only(&self) -> bool {
-        matches!(&self.permit, Permit::Push(permit) if !permit.to_verify().is_empty())
+    pub(super) fn fast_forward_only(&self) -> bool {
+        !self.forward_only().is_empty()
     }
 
     /// Asks, and gives back an answer that is git's.
@@ -102,6 +110,10 @@ impl Errand {
     }
 
     async fn ask_disk(&self, visit: &Visit<'_>, path: &Path, body: Upload) -> Result<Response<Body>, Refusal> {
+        // git holds this for branches and for nothing else.
+        if self.forward_only().iter().any(|name| !name.as_str().starts_with(BRANCHES)) {
+            return Err(Refusal::new(Reason::PushNotJudgeable, REWIND));
+        }
         let call =
             Call { path, kind: self.kind, protocol: self.protocol, encoding: self.encoding, fast_forward_only: self.fast_forward_only() };
         let answer = visit.gate.backend.serve(call, body).await.map_err(|error| refuse_backend(&error))?;
@@ -234,6 +246,8 @@ fn user_agent(headers: &HeaderMap) -> HeaderValue {
 
 /// Most characters of a client's name, and of its version.
 const MAX_WORD: usize = 24;
+/// Where branches are.
+const BRANCHES: &str = "refs/heads/";
 /// Longest wait that an upstream can ask a sandbox for, in seconds.
 const MAX_WAIT: u64 = 3600;
 

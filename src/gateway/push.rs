@@ -124,6 +124,7 @@ async fn push(
     let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
     let first = [&list.to_bytes(), behind].concat();
     let (upload, rest) = Upload::new(first.into(), body, &traffic);
+    let changes = if errand.fast_forward_only() { changes } else { changes.into_iter().map(RefChange::at_worst).collect() };
     let standing = |visit: &Visit<'_>| Standing {
         gate: Arc::clone(visit.gate),
         subject: visit.subject.clone(),
@@ -140,11 +141,11 @@ async fn push(
         Ok(answer) => {
             let ending = Ending::of_exchange(visit.gate, visit.subject, visit.asked, Arc::clone(&traffic));
             let withdrawn = standing(visit).withdrawn();
-            Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).boxed_unsync()))
+            Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
-            // Where no answer came after something was sent, or one of a server in trouble, nobody knows what was done.
-            let answer = if traffic.up() == 0 || answered.is_some_and(|status| !status.is_server_error()) {
+            // After something was sent, only who is told that it was refused, or is to be elsewhere, knows that nothing was done.
+            let answer = if traffic.up() == 0 || answered.is_some_and(|status| status.is_client_error() || status.is_redirection()) {
                 answer_refused(visit, &list, NotPushed::Refused(refusal))
             } else {
                 Ok(whole(answer_unknown(visit, &list, refusal)))

@@ -111,6 +111,15 @@ impl ChangeKind {
     }
 }
 
+impl RefChange {
+    /// What it may turn out to be: an update may leave commits behind.
+    #[must_use]
+    pub fn at_worst(self) -> Self {
+        let kind = if self.kind == ChangeKind::Update { ChangeKind::Force } else { self.kind };
+        Self { kind, ..self }
+    }
+}
+
 impl From<&RefUpdate> for RefChange {
     fn from(update: &RefUpdate) -> Self {
         let kind = match (update.old.is_zero(), update.new.is_zero()) {

@@ -9,6 +9,7 @@
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
+//! - `regressions`: what once went wrong
 //! - `leaks`: that the search for secrets, with which every test ends, finds them
 //!
 //! Rows of the reference are named in the tests: `g_20_…` is case G-20, `threat_101_…` is threat 101.
@@ -23,6 +24,7 @@ mod leaks;
 mod memory;
 mod push;
 mod refusals;
+mod regressions;
 mod routes;
 mod running;
 mod uploads;
