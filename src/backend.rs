@@ -70,7 +70,9 @@ impl Backend {
     /// git ends, with all that it started, when the answer is dropped, and when the body fails: an upload that broke off is never
     /// taken for whole, and the answer fails too. What git leaves unread of a body is read and dropped, up to a bound, so that a
     /// client still sending gets its answer.
-    pub(crate) async fn serve<B>(&self, call: Call<'_>, body: B) -> Result<Response<BackendBody>, BackendError>
+    ///
+    /// `place` is given back when that git is gone.
+    pub(crate) async fn serve<B>(&self, call: Call<'_>, body: B, place: impl Send + 'static) -> Result<Response<BackendBody>, BackendError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -79,7 +81,7 @@ impl Backend {
         let mut command = process::git(&self.search);
         command.arg("http-backend");
         cgi::describe(&mut command, &repository, &call);
-        let answer = answer::begin(Process::start(command)?, body);
+        let answer = answer::begin(Process::start(command)?, body, place);
         timeout(HEAD_PATIENCE, answer.head()).await.map_err(|_| BackendError::Late(HEAD_PATIENCE))?
     }
 

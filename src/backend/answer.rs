@@ -37,13 +37,17 @@ pub(crate) struct BackendBody {
 }
 
 /// Feeds a git that was started, and watches over it until it ends.
-pub(super) fn begin<B>((process, Pipes { stdin, stdout }): (Process, Pipes), body: B) -> BackendBody
+pub(super) fn begin<B>((process, Pipes { stdin, stdout }): (Process, Pipes), body: B, place: impl Send + 'static) -> BackendBody
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let ((tell_read, read), (tell_end, end)) = (oneshot::channel(), oneshot::channel());
-    tokio::spawn(watch(process, feed(body.map_err(Into::into), stdin), read, tell_end));
+    let watching = watch(process, feed(body.map_err(Into::into), stdin), read, tell_end);
+    tokio::spawn(async move {
+        watching.await;
+        drop(place);
+    });
     BackendBody { ahead: BytesMut::with_capacity(MAX_HEAD), source: Some((stdout, tell_read)), end: Some(end) }
 }
 

@@ -101,9 +101,14 @@ pub(super) struct Rest(oneshot::Receiver<Incoming>);
 impl Rest {
     /// Reads and drops it, so that a client that still sends reads its answer.
     pub(super) async fn drain(self) {
-        if let Ok(Ok(rest)) = timeout(LET_GO, self.0).await {
+        if let Some(rest) = self.left().await {
             drain(rest).await;
         }
+    }
+
+    /// Waits until the upstream gets no more of it.
+    pub(super) async fn left(self) -> Option<Incoming> {
+        timeout(LET_GO, self.0).await.ok()?.ok()
     }
 }
 

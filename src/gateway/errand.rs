@@ -114,9 +114,14 @@ impl Errand {
         if self.forward_only().iter().any(|name| !name.as_str().starts_with(BRANCHES)) {
             return Err(Refusal::new(Reason::PushNotJudgeable, REWIND));
         }
+        let place = visit
+            .subject
+            .session
+            .git()
+            .ok_or_else(|| Refusal { retry_after: Some(FEW_MOMENTS), ..Refusal::new(Reason::TooManyConnections, TOO_MANY) })?;
         let call =
             Call { path, kind: self.kind, protocol: self.protocol, encoding: self.encoding, fast_forward_only: self.fast_forward_only() };
-        let answer = visit.gate.backend.serve(call, body).await.map_err(|error| refuse_backend(&error))?;
+        let answer = visit.gate.backend.serve(call, body, place).await.map_err(|error| refuse_backend(&error))?;
         Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
@@ -248,9 +253,12 @@ fn user_agent(headers: &HeaderMap) -> HeaderValue {
 const MAX_WORD: usize = 24;
 /// Where branches are.
 const BRANCHES: &str = "refs/heads/";
+/// For one of a session's gits to end.
+const FEW_MOMENTS: Duration = Duration::from_secs(5);
 /// Longest wait that an upstream can ask a sandbox for, in seconds.
 const MAX_WAIT: u64 = 3600;
 
+const TOO_MANY: &str = "This session has as many fetches and pushes of repositories on disk under way as it may have at once.";
 const NO_FORGE: &str = "This proxy knows of no GitHub; its operator configures one in [[github]].";
 const NO_CREDENTIAL: &str = "There is no credential for this repository; the operator configures one in [[github]] or for the session.";
 const NOT_TO_BE_HAD: &str = "The owner's credential cannot be had at the moment; the operator finds the cause in Tidegate's log.";

@@ -144,13 +144,17 @@ async fn push(
             Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
+            // From here on nothing more is sent.
+            let left = rest.left().await;
             // After something was sent, only who is told that it was refused, or is to be elsewhere, knows that nothing was done.
             let answer = if traffic.up() == 0 || answered.is_some_and(|status| status.is_client_error() || status.is_redirection()) {
                 answer_refused(visit, &list, NotPushed::Refused(refusal))
             } else {
                 Ok(whole(answer_unknown(visit, &list, refusal)))
             };
-            rest.drain().await;
+            if let Some(left) = left {
+                drain(left).await;
+            }
             answer
         }
     }

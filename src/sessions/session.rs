@@ -8,6 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     audit::{bounded_method, bounded_path},
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     /// Why it holds no more, once it does not; it never holds again.
     closed: OnceLock<Reason>,
     refusals: Mutex<VecDeque<Refusal>>,
+    /// Places for gits of this machine that work for it.
+    gits: Arc<Semaphore>,
 }
 
 /// What a reload replaces at once.
@@ -51,6 +54,7 @@ impl Session {
             governing: ArcSwap::from_pointee(governing),
             closed: OnceLock::new(),
             refusals: Mutex::default(),
+            gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
 
@@ -78,6 +82,11 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &SessionLimits {
         &self.limits
+    }
+
+    /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.
+    pub(crate) fn git(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.gits).try_acquire_owned().ok()
     }
 
     /// The policy in force and its generation: for one decision, not for as long as a stream lives.
@@ -152,5 +161,7 @@ impl Refusal {
     }
 }
 
+/// Most gits of this machine that work for one session at once: each takes up to three processes and five descriptors.
+pub(crate) const MAX_GITS: usize = 32;
 /// Refusals that a session remembers.
 pub(crate) const MAX_REFUSALS: usize = 100;

@@ -81,6 +81,33 @@ fn a_report_that_comes_before_the_pack_was_read_arrives() {
     world.finish();
 }
 
+/// Whoever opens fetches and leaves them open takes no more than its share of processes, and others have theirs.
+#[test]
+fn a_session_has_only_so_many_gits_at_once() {
+    let other = "[[session.repository]]\nname = \"octo/secret\"\naccess = \"read\"";
+    let world = World::granting(ON_DISK);
+    reload(&world, other, &format!("{other}\nupstream_path = \"{}\"", world.hub.path("octo/secret").display()));
+    let opening = |token: &str, repository: &str| {
+        let lines = [FETCH_TYPE, &basic("x", token), "Transfer-Encoding: chunked"];
+        request("POST", &format!("/git/{repository}/git-upload-pack"), &lines, b"4\r\n0014\r\n")
+    };
+    let mut open: Vec<_> = (0..40).map(|_| world.connect()).collect();
+    for client in &mut open {
+        client.send(opening(&world.token, "octo/spoon"));
+    }
+    let discovery = "/git/octo/spoon/info/refs?service=git-upload-pack";
+    let refused = world.gate().wait_for_record(|record| record["reason"] == "too_many_connections");
+    assert_eq!((&refused["kind"], &refused["session"]), (&"fetch".into(), &"s1".into()), "{refused:#}");
+    eventually("all places are taken", || {
+        let reply = world.ask_as("GET", discovery, &[], b"");
+        reply.verdict() == (503, "too_many_connections") && reply.header("retry-after").is_some()
+    });
+    world.sandbox.git_ok(".", &["ls-remote", &world.url_with(&world.other_token, "octo/secret")]);
+    drop(open);
+    eventually("places are given back", || world.ask_as("GET", discovery, &[], b"").status == 200);
+    world.finish();
+}
+
 #[test]
 fn a_push_under_way_leaves_no_commit_behind_once_it_may_not() {
     let world = World::granting(ON_DISK).cloned(&["agent/a"]);

@@ -72,7 +72,7 @@ async fn an_upload_that_broke_off_moves_nothing_and_leaves_nothing() {
         until("git is gone", || !runs(&bare)).await;
         assert_eq!((site.tip(SPOON, "refs/heads/agent/x").await, unfinished(&bare)), (None, false), "{limit} {length}");
         // The same upload, whole, is taken.
-        let answer = Backend::new(None).serve(push_to(&bare), Full::new(Bytes::from(body))).await.unwrap();
+        let answer = Backend::new(None).serve(push_to(&bare), Full::new(Bytes::from(body)), ()).await.unwrap();
         let answer = answer.into_body().collect_within().await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), "000eunpack ok\n001aok refs/heads/agent/x\n0000");
         assert!(site.tip(SPOON, "refs/heads/agent/x").await.is_some());
@@ -96,7 +96,7 @@ async fn a_push_is_not_taken_before_its_request_has_ended() {
     let site = Site::new().await;
     let bare = site.repository(SPOON, "sha1").await;
     let body = WholeThenBroken(Some(push_body(&site).await.into()));
-    let answer = match Backend::new(None).serve(push_to(&bare), body).await {
+    let answer = match Backend::new(None).serve(push_to(&bare), body, ()).await {
         Ok(answer) => answer.into_body().collect_within().await.map(drop),
         Err(error) => Err(error),
     };
@@ -112,7 +112,7 @@ async fn an_answer_that_nobody_wants_ends_all_of_git() {
     let body = push_body(&site).await;
     // Deaf to a request to end, as is what it starts.
     site.hook(SPOON, "pre-receive", "trap '' TERM; touch ../waiting; sleep 1000; exit 0");
-    let answer = Backend::new(None).serve(push_to(&bare), Full::new(Bytes::from(body))).await.unwrap();
+    let answer = Backend::new(None).serve(push_to(&bare), Full::new(Bytes::from(body)), ()).await.unwrap();
     until("the hook runs", || site.path().join("waiting").exists() || bare.join("waiting").exists()).await;
     drop(answer);
     until("git is gone", || !runs(&bare)).await;
@@ -158,7 +158,7 @@ async fn no_more_is_taken_of_a_body_than_git_reads() {
     let (directory, backend) = scripted("printf '\\n'; head -c 1048576 >/dev/null; printf x; exec sleep 1000");
     let taken = Arc::new(AtomicUsize::new(0));
     let repository = directory.path().join("r.git");
-    let answer = backend.serve(push_to(&repository), Endless { taken: taken.clone() }).await.unwrap();
+    let answer = backend.serve(push_to(&repository), Endless { taken: taken.clone() }, ()).await.unwrap();
     let mut body = answer.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "x");
     // What it read, what a pipe holds, and the chunk that does not fit any more.
@@ -178,7 +178,7 @@ async fn what_is_no_git_is_told_as_such() {
     ] {
         let (directory, backend) = scripted(script);
         let repository = directory.path().join("r.git");
-        let answer = backend.serve(push_to(&repository), Empty::<Bytes>::new()).await;
+        let answer = backend.serve(push_to(&repository), Empty::<Bytes>::new(), ()).await;
         assert_eq!(answer.err(), expected, "{script}");
     }
 }
@@ -187,7 +187,7 @@ async fn what_is_no_git_is_told_as_such() {
 async fn an_answer_cut_off_is_not_taken_for_whole() {
     let (directory, backend) = scripted("printf '\\npart'; kill -9 $$");
     let repository = directory.path().join("r.git");
-    let answer = backend.serve(push_to(&repository), Empty::<Bytes>::new()).await.unwrap();
+    let answer = backend.serve(push_to(&repository), Empty::<Bytes>::new(), ()).await.unwrap();
     assert_eq!(answer.into_body().collect_within().await, Err(BackendError::Died("signal: 9 (SIGKILL)".into(), "".into())));
 }
 
@@ -197,7 +197,7 @@ async fn what_cannot_be_served() {
     let path = directory.path().canonicalize().unwrap();
     let serve = async |backend: &Backend, name: &str| {
         let path = path.join(name);
-        backend.serve(push_to(&path), Empty::<Bytes>::new()).await.map(drop).unwrap_err()
+        backend.serve(push_to(&path), Empty::<Bytes>::new(), ()).await.map(drop).unwrap_err()
     };
     git_ok(&path, &["init", "--quiet", "work"]).await;
     fs::write(path.join("file"), "no bundle").unwrap();

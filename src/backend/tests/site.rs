@@ -158,7 +158,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         encoding,
         fast_forward_only: shared.fast_forward_only && service == Service::ReceivePack,
     };
-    Ok(match shared.backend.serve(call, request.into_body()).await {
+    Ok(match shared.backend.serve(call, request.into_body(), ()).await {
         Ok(response) => response.map(Either::Left),
         Err(error) => refusal(&shared, &error),
     })

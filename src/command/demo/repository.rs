@@ -98,7 +98,7 @@ type Answer = Response<Either<BackendBody, Full<Bytes>>>;
 
 async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     Ok(match origin.judge(&request) {
-        Ok(call) => match origin.backend.serve(call, request.into_body()).await {
+        Ok(call) => match origin.backend.serve(call, request.into_body(), ()).await {
             Ok(response) => response.map(Either::Left),
             Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.public()),
         },
