@@ -12,6 +12,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
@@ -219,12 +220,20 @@ fn read_file(path: &Path) -> Result<Secret, Problem> {
 async fn run(argv: &[String], patience: Duration) -> Result<Secret, Problem> {
     let (program, arguments) = argv.split_first().ok_or_else(|| Problem::Unstarted("nothing is named".to_owned()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| Problem::Unstarted(error.to_string()))?;
     let outcome = timeout(patience, listen(&mut child)).await.unwrap_or(Err(Problem::Late(patience)));
-    // To kill one that has ended is an error without meaning; one that has not is reaped as well.
-    let _ = timeout(REAPING, child.kill()).await;
+    end(child).await;
     outcome
+}
+
+/// Ends a command that has not ended, with all that it started.
+async fn end(mut child: Child) {
+    // Gone where it was waited for; else its number is still its own, and the group's.
+    if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = timeout(REAPING, child.wait()).await;
+    }
 }
 
 async fn listen(child: &mut Child) -> Result<Secret, Problem> {

@@ -150,7 +150,8 @@ impl Answer {
             answer.closes = true;
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            answer.headers.push((header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_owned()));
+            let methods = if context.reader == Reader::Git { "GET, POST" } else { "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT" };
+            answer.headers.push((header::ALLOW, methods.to_owned()));
         }
         answer
     }

@@ -57,7 +57,7 @@ const CRATES: &[(&str, Home)] = &[
     ("jiff", Home::Rooms(&["admin", "audit", "config", "policy", "sessions"])),
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
-    ("rustix", Home::Rooms(&["backend", "server"])),
+    ("rustix", Home::Rooms(&["backend", "credentials", "server"])),
     ("rustls_native_certs", Home::Rooms(&["upstream"])),
     ("sd_notify", Home::Rooms(&["command"])),
     ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "token"])),

@@ -90,8 +90,8 @@ fn log(ended: &Ended) {
 
 /// Writes the body to git, as fast as git takes it, and closes the pipe at its end. What git does not want to read is dropped.
 ///
-/// The last piece is held back until it is known to be the last: git acts on a push as soon as it has all of a pack, and is not
-/// to have it before the request is whole.
+/// The last piece is held back until it is known to be the last: git acts on a push as soon as it has all of a pack, and an upload
+/// that broke off at its end would be taken for whole. (Where something follows a pack that git does not want, it acts before.)
 async fn feed<B>(mut body: B, mut stdin: ChildStdin) -> Result<(), BackendError>
 where
     B: Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin,

@@ -39,7 +39,11 @@ impl Reader<'_> {
             if github.credential.is_none() && !has_others && !self.problems.has_errors() {
                 let message =
                     format!("there is no credential for {}: only repositories on disk and public reads work", github.host.as_str());
-                self.problems.warning(span, message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
+                self.problems.warning(span.clone(), message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
+            }
+            if !githubs.is_empty() {
+                let help = "the paths of the git door name no host, so it leads to the first [[github]]";
+                self.problems.warning(span, format!("nothing leads to {} yet", github.host.as_str()), Some(help.into()));
             }
             githubs.push(github);
         }

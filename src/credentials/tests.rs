@@ -1,5 +1,6 @@
 use std::{
     future::{Future, poll_fn},
+    os::unix::fs::OpenOptionsExt as _,
     pin::Pin,
     task::Poll,
 };
@@ -188,6 +189,29 @@ async fn a_command_that_hangs_ends_with_its_time() {
     let credential = Credential::new(Source::Command { argv, max_age: LONG }, patience);
     let error = timeout(PATIENCE, credential.secret()).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "no credential from command sleep: it took longer than 50ms; see why, or raise [timeouts] credential");
+}
+
+/// As Linux has it on most machines.
+const O_NONBLOCK: i32 = 0o4000;
+
+/// What a command started keeps its end of this pipe open for as long as it lives.
+#[tokio::test]
+async fn a_command_that_hangs_ends_with_all_that_it_started() {
+    let directory = TempDir::new().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let line = format!("exec 3<>{0}; sleep 3600 & wait", pipe.display());
+    let argv = ["sh", "-c", &line].map(str::to_owned).to_vec();
+    let credential = Credential::new(Source::Command { argv, max_age: LONG }, Duration::from_millis(500));
+    timeout(PATIENCE, credential.secret()).await.unwrap().unwrap_err();
+    // Opened to be written without waiting, a pipe that nobody holds open has no reader.
+    let open = || fs::OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&pipe);
+    let gone = async {
+        while open().is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap();
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ use super::{
     ProtocolVersion, Service,
     pkt_line::{self, LineError},
     push::{self, ObjectId},
-    report::one_line,
 };
 use crate::{reason::Reason, wire::excerpt};
 
@@ -90,8 +89,9 @@ impl AdvertisementReader {
             Some(content) => (content, b"\n".as_slice()),
             None => (line, b"".as_slice()),
         };
-        if let Some(words) = content.strip_prefix(b"ERR ") {
-            return Err(AdvertisementError::Upstream(upstream_words(words)));
+        if content.starts_with(b"ERR ") {
+            // Its words are not repeated: they could hold what the request was sent with.
+            return Err(AdvertisementError::Upstream);
         }
         let (content, next) = match self.expected {
             Expected::Service => (Some(content.to_vec()), self.service(content)?),
@@ -208,13 +208,6 @@ fn has_address(text: &[u8]) -> bool {
     text.windows(ADDRESS.len()).any(|part| part == ADDRESS.as_bytes())
 }
 
-/// The upstream's own words, fit for a sandbox: one line, without the addresses that a host sends its own users to.
-fn upstream_words(words: &[u8]) -> Box<str> {
-    let text = String::from_utf8_lossy(words);
-    let shown: Vec<_> = text.split(' ').map(|word| if word.contains(ADDRESS) { "…" } else { word }).collect();
-    one_line(&shown.join(" ")).into()
-}
-
 /// An answer that is not sent on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdvertisementError {
@@ -234,9 +227,8 @@ pub enum AdvertisementError {
     Ref(Box<str>),
     /// Capabilities with a control character or a second NUL, or one without a name.
     Capability(Box<str>),
-    /// The upstream says instead of refs why there are none: its words in one line, without addresses, at most 1000 octets and
-    /// an ellipsis.
-    Upstream(Box<str>),
+    /// The upstream says why there are none in the place of refs.
+    Upstream,
 }
 
 impl AdvertisementError {
@@ -265,7 +257,7 @@ impl fmt::Display for AdvertisementError {
             Self::Version(service, line) => write!(f, "the upstream speaks {service} in a version that is not known: \"{line}\""),
             Self::Ref(line) => write!(f, "the upstream's first ref is not OBJECT NAME: \"{line}\""),
             Self::Capability(line) => write!(f, "the upstream's capabilities are not words of visible characters: \"{line}\""),
-            Self::Upstream(words) => write!(f, "the upstream says: {words}"),
+            Self::Upstream => f.write_str("it says ERR in the place of refs"),
         }
     }
 }
