@@ -6,6 +6,7 @@ mod check;
 mod policy;
 mod session;
 mod serve;
+mod ca;
 mod demo;
 
 use std::{
@@ -87,6 +88,9 @@ enum Command {
     /// Manage the sessions of a running proxy
     #[command(subcommand, after_help = session::AFTER_HELP)]
     Session(session::Command),
+    /// Find the certificate authority that sandboxes are to trust
+    #[command(subcommand, after_help = ca::AFTER_HELP)]
+    Ca(ca::Command),
     Demo(demo::Arguments),
 }
 
@@ -99,6 +103,7 @@ impl Command {
             Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
             Self::Policy(policy::Command::Show(arguments)) => policy::show(&arguments, console),
             Self::Session(command) => session::run(&command, console),
+            Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
         }
     }

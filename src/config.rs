@@ -1,6 +1,5 @@
 //! The settings of `serve`: a TOML document, the files it names and the environment, read once into a [`Config`].
 
-mod durations;
 mod sections;
 mod repositories;
 mod credentials;
@@ -18,13 +17,13 @@ use std::{
 
 use rustls::pki_types::CertificateDer;
 
-pub(crate) use self::durations::parse as parse_duration;
 pub(crate) use self::github::Github;
 pub(crate) use self::repositories::read_grant;
 use self::sections::Reader;
 use crate::{
     audit,
-    policy::{Policy, Problem, Problems, Source},
+    credentials::Equipped,
+    policy::{Problem, Problems, Source},
     secret::Secret,
     sessions::{Entry, SessionSettings},
 };
@@ -60,6 +59,14 @@ impl Environment for Process {
     }
 }
 
+/// Where this program keeps what outlives it, if its configuration does not say (XDG Base Directory: a relative `XDG_STATE_HOME` is
+/// ignored).
+pub(crate) fn default_state(environment: &dyn Environment) -> Option<PathBuf> {
+    let absolute = |name| environment.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    home.map(|home| home.join("tidegate"))
+}
+
 /// Everything that `serve` does, as used: files read, paths joined to the directory of the configuration, defaults
 /// filled in.
 pub(crate) struct Config {
@@ -73,7 +80,7 @@ pub(crate) struct Config {
     /// Every GitHub that the git door leads to. Hosts are distinct.
     pub(crate) github: Vec<Github>,
     /// The policy of sessions that name none.
-    pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) policy: Option<Arc<Equipped>>,
     pub(crate) audit: audit::Target,
     pub(crate) on_audit_failure: audit::OnFailure,
     pub(crate) resolver: Resolver,

@@ -1,5 +1,8 @@
 //! The real credentials, which never enter a sandbox: where each comes from, and the one way into a request.
 
+mod equipped;
+mod injection;
+
 use std::{
     fmt,
     fs::{self, File},
@@ -10,8 +13,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt,
@@ -22,6 +23,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
+pub(crate) use self::{
+    equipped::{Equipped, Surroundings},
+    injection::{authorize, masker, put_in},
+};
 use crate::secret::Secret;
 
 /// Longest credential in octets. Tokens that carry claims are far longer than those that are only looked up.
@@ -37,6 +42,16 @@ pub(crate) enum Source {
         argv: Vec<String>,
         max_age: Duration,
     },
+}
+
+impl Source {
+    /// A program, found by `PATH` unless it is written as a path, which starts from `directory`.
+    pub(crate) fn command(mut argv: Vec<String>, directory: &Path, max_age: Duration) -> Self {
+        if let Some(program) = argv.first_mut().filter(|program| program.contains('/') && Path::new(&**program).is_relative()) {
+            *program = directory.join(&*program).to_string_lossy().into_owned();
+        }
+        Self::Command { argv, max_age }
+    }
 }
 
 /// What an error may say of it: a path, a program's name, never an argument.
@@ -193,20 +208,6 @@ pub(crate) fn read_line(text: &[u8]) -> Option<Secret> {
 /// What [`read_line`] takes, in words.
 pub(crate) const FORM: &str = "1 to 8192 visible ASCII characters on one line";
 
-/// Puts a real credential into a request, in place of any other, as GitHub takes it for git (RFC 7617, of any kind of token).
-pub(crate) fn authorize(headers: &mut HeaderMap, secret: &Secret) {
-    headers.remove(AUTHORIZATION);
-    let pair = Zeroizing::new([USER, secret.expose()].concat());
-    // Room for all of it, so that no part stays where a smaller buffer was.
-    let mut value = Zeroizing::new(String::with_capacity(SCHEME.len() + pair.len().div_ceil(3) * 4));
-    value.push_str(SCHEME);
-    BASE64_STANDARD.encode_string(pair.as_slice(), &mut value);
-    if let Ok(mut value) = HeaderValue::from_str(&value) {
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-}
-
 fn read_file(path: &Path) -> Result<Secret, Problem> {
     // To open a pipe would wait for somebody to write into it.
     if !fs::metadata(path)?.is_file() {
@@ -251,9 +252,6 @@ async fn listen(child: &mut Child) -> Result<Secret, Problem> {
     read_line(&text).ok_or(Problem::Malformed)
 }
 
-/// With this user name GitHub takes every kind of token for git.
-const USER: &[u8] = b"x-access-token:";
-const SCHEME: &str = "Basic ";
 /// Octets that are read of a source: a credential, a line end, and one that says there is more.
 const MAX_TEXT: usize = MAX_CREDENTIAL + 3;
 /// Room that reading never fills, so that nothing read stays where a smaller buffer was.

@@ -1,7 +1,9 @@
 //! Every way in. A door reads what is wanted and joins the one passage.
 
 mod serving;
+mod multiplexed;
 mod forward;
+mod intercept;
 mod connect;
 mod git;
 

@@ -4,7 +4,9 @@
 //! framing that others read differently (two lengths, bare line feeds, two Hosts); here such a message ends what hyper
 //! may read, so no two parties can disagree about where it ends.
 
+mod answering;
 mod timer;
+mod unread;
 
 use std::{
     fmt,
@@ -12,10 +14,10 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -26,13 +28,17 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use self::timer::{Bounded, Timer};
+pub(crate) use self::{
+    answering::{Answering, Answers},
+    timer::{Bounded, Timer},
+    unread::Unread,
+};
 use crate::{
     reason::Reason,
     wire::{
         client_hello::{ClientHello, HelloError, HelloReader},
         http1::{BodyFramer, Head, HeadError, HeadReader},
-        target::{self, TargetError},
+        target::{self, RequestTarget, TargetError},
     },
 };
 
@@ -47,6 +53,8 @@ pub(crate) struct Patience {
     pub(crate) keep_alive: Duration,
     /// From the answer to CONNECT to the end of the `ClientHello`.
     pub(crate) client_hello: Duration,
+    /// From the end of a `ClientHello` that is answered to the end of the handshake.
+    pub(crate) handshake: Duration,
     /// Without a byte moved on an established tunnel or stream.
     pub(crate) idle: Duration,
 }
@@ -106,20 +114,23 @@ pub(crate) enum HelloFailure {
     Closed,
 }
 
-pub(crate) struct Downstream {
-    stream: Bounded<TcpStream>,
-    /// Read from the socket and not yet handed on.
+/// One connection: the sandbox's own, or what stands inside its TLS.
+pub(crate) struct Downstream<S = TcpStream> {
+    stream: Bounded<S>,
+    /// Read from the stream and not yet handed on.
     buffer: BytesMut,
     /// How much of the buffer's front has been judged.
     judged: usize,
     state: State,
     reader: HeadReader,
+    /// Reads a request-target as it is written on this stream.
+    target: fn(&str, &[u8]) -> Result<RequestTarget, TargetError>,
     patience: Patience,
     timer: Timer,
     /// Whether it is known whose connection this is; a stranger is given less time.
     known: Arc<AtomicBool>,
     /// Whether a message was handed on whose answer is not yet sent.
-    answering: Arc<Mutex<Sending>>,
+    answers: Answers,
 }
 
 enum State {
@@ -129,19 +140,25 @@ enum State {
     Stop(Option<Next>),
 }
 
-impl Downstream {
-    pub(crate) fn new(stream: TcpStream, patience: Patience, known: Arc<AtomicBool>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
+    pub(crate) fn new(stream: S, patience: Patience, known: Arc<AtomicBool>) -> Self {
         Self {
             stream: Bounded::new(stream, patience.idle),
             buffer: BytesMut::new(),
             judged: 0,
             state: State::Head,
             reader: HeadReader::default(),
+            target: target::parse,
             patience,
             timer: Timer::default(),
             known,
-            answering: Arc::default(),
+            answers: Answers::default(),
         }
+    }
+
+    /// What stands inside the TLS of somebody known, where requests name `https`.
+    pub(crate) fn inside_tls(stream: S, patience: Patience) -> Self {
+        Self { target: target::parse_inside_tls, ..Self::new(stream, patience, Arc::new(AtomicBool::new(true))) }
     }
 
     /// Waits for what comes next. After [`Next::Message`] the stream is hyper's until hyper gives it back.
@@ -163,11 +180,10 @@ impl Downstream {
         matches!(self.state, State::Stop(_))
     }
 
-    /// Makes what an answer has to hold until it is sent: only then does hyper learn that nothing more is for it, since it
+    /// Gives out what an answer has to hold until it is sent: only then does hyper learn that nothing more is for it, since it
     /// would take the end for a sandbox that has gone, and give up the answer.
-    pub(crate) fn answering(&self) -> impl Fn() -> Answering + use<> {
-        let answering = Arc::clone(&self.answering);
-        move || Answering(Arc::clone(&answering))
+    pub(crate) fn answers(&self) -> Answers {
+        self.answers.clone()
     }
 
     /// Reads a `ClientHello`, which stays on the stream.
@@ -195,9 +211,14 @@ impl Downstream {
         self.buffer.starts_with(&[0x16, 0x03])
     }
 
-    /// The socket, and what was read from it and not handed on.
-    pub(crate) fn into_parts(self) -> (TcpStream, BytesMut) {
+    /// The stream, and what was read from it and not handed on.
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
         (self.stream.into_inner(), self.buffer)
+    }
+
+    /// The stream as if nothing of it had been read. What is sent on it has to be taken, as before.
+    pub(crate) fn into_unread(self) -> Unread<Bounded<S>> {
+        Unread::new(self.buffer, self.stream)
     }
 
     /// Sends a short answer of our own, which has to be taken as fast as a head has to arrive.
@@ -255,14 +276,14 @@ impl Downstream {
             self.buffer.advance(length);
             return Next::Connect(Box::new(head));
         }
-        if let Err(error) = target::parse(&head.method, head.target.as_bytes()) {
+        if let Err(error) = (self.target)(&head.method, head.target.as_bytes()) {
             return Next::Refused(HeadFailure::Target(error));
         }
         if head.target.parse::<http::Uri>().is_err() {
             return Next::Refused(HeadFailure::Unreadable);
         }
         self.judged = length;
-        *self.answering.lock().unwrap_or_else(PoisonError::into_inner) = Sending::Yes(None);
+        self.answers.expect();
         self.state = State::Body(BodyFramer::new(head.body));
         Next::Message
     }
@@ -299,7 +320,7 @@ impl Downstream {
     }
 }
 
-impl AsyncRead for Downstream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Downstream<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
@@ -320,21 +341,13 @@ impl AsyncRead for Downstream {
                 State::Body(_) => ready!(this.poll_body(context))?,
                 // A sandbox that has gone is one whose request need not be answered.
                 State::Stop(Some(Next::Closed) | None) => return Poll::Ready(Ok(())),
-                State::Stop(Some(_)) => {
-                    return match &mut *this.answering.lock().unwrap_or_else(PoisonError::into_inner) {
-                        Sending::No => Poll::Ready(Ok(())),
-                        Sending::Yes(waiting) => {
-                            *waiting = Some(context.waker().clone());
-                            Poll::Pending
-                        }
-                    };
-                }
+                State::Stop(Some(_)) => return this.answers.poll_sent(context).map(Ok),
             }
         }
     }
 }
 
-impl AsyncWrite for Downstream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Downstream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
@@ -353,26 +366,6 @@ impl AsyncWrite for Downstream {
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
-    }
-}
-
-/// Whether an answer is on its way to the sandbox, and who waits for its end.
-#[derive(Default)]
-enum Sending {
-    #[default]
-    No,
-    Yes(Option<Waker>),
-}
-
-/// Held by an answer that is on its way to the sandbox.
-pub(crate) struct Answering(Arc<Mutex<Sending>>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let sending = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Sending::Yes(Some(waiting)) = sending {
-            waiting.wake();
-        }
     }
 }
 

@@ -36,6 +36,8 @@ pub mod policy;
 mod limits;
 mod metrics;
 mod audit;
+mod files;
+mod authority;
 mod credentials;
 mod sessions;
 mod downstream;

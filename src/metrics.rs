@@ -63,6 +63,16 @@ words! {
     }
 }
 
+words! {
+    /// What became of the wish for a certificate by which a host is served.
+    Leaf {
+        Made = "made",
+        /// One that was made before is served again.
+        Cached = "cached",
+        Failed = "failed",
+    }
+}
+
 /// Every counter there is, in a registry of its own.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -74,7 +84,9 @@ pub(crate) struct Metrics {
     dns: Histogram,
     connect: Histogram,
     tls_upstream: Histogram,
+    tls_downstream: Histogram,
     first_byte: Histogram,
+    leaves: IntCounterVec,
     limited: IntCounterVec,
     audit_records: IntCounterVec,
     policy_generation: IntGauge,
@@ -101,7 +113,14 @@ impl Metrics {
             dns: seconds(&registry, "tidegate_dns_seconds", "Time to resolve an allowed name.", FAST)?,
             connect: seconds(&registry, "tidegate_connect_seconds", "Time to connect upstream.", FAST)?,
             tls_upstream: handshakes.with_label_values(&["upstream"]),
+            tls_downstream: handshakes.with_label_values(&["downstream"]),
             first_byte: seconds(&registry, "tidegate_first_byte_seconds", "Time from the end of a request to the first byte back.", SLOW)?,
+            leaves: counters(
+                &registry,
+                "tidegate_leaf_certificates_total",
+                "Certificates of hosts wanted, by what came of it.",
+                &["result"],
+            )?,
             limited: counters(&registry, "tidegate_limited_total", "Refusals by a limit, by the limit's key.", &["limit"])?,
             audit_records: counters(&registry, "tidegate_audit_records_total", "Audit records, by what became of them.", &["result"])?,
             policy_generation: registered(&registry, IntGauge::new("tidegate_policy_generation", "Generation of the policies in force.")?)?,
@@ -152,6 +171,15 @@ impl Metrics {
         self.tls_upstream.observe(took.as_secs_f64());
     }
 
+    /// A TLS handshake with a sandbox that ended, well or not.
+    pub(crate) fn tls_downstream(&self, took: Duration) {
+        self.tls_downstream.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn leaf(&self, result: Leaf) {
+        self.leaves.with_label_values(&[result.as_str()]).inc();
+    }
+
     pub(crate) fn first_byte(&self, took: Duration) {
         self.first_byte.observe(took.as_secs_f64());
     }
@@ -192,6 +220,9 @@ impl Metrics {
         }
         for limit in Limit::ALL {
             self.limited.with_label_values(&[limit.as_str()]);
+        }
+        for result in Leaf::ALL {
+            self.leaves.with_label_values(&[result.as_str()]);
         }
         for result in Audited::ALL {
             self.audit_records.with_label_values(&[result.as_str()]);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::rfc3339,
+    authority::LocalAuthority,
     policy::Question,
     reason::{Reason, Verdict},
     respond::Answer,
@@ -17,6 +18,7 @@ use crate::{
 pub(crate) struct Visit<'a> {
     pub(crate) session: &'a Session,
     pub(crate) governing: &'a Governing,
+    pub(crate) authority: &'a LocalAuthority,
     pub(crate) now: SystemTime,
 }
 
@@ -27,10 +29,10 @@ pub(crate) fn serve(visit: &Visit<'_>, method: &str, path: &str, body: &[u8]) ->
         ("GET" | "HEAD", "/") => text(StatusCode::OK, front(visit)),
         ("GET" | "HEAD", "/session") => json_page(StatusCode::OK, &session(visit)),
         ("GET" | "HEAD", "/refusals") => json_page(StatusCode::OK, &refusals(visit)),
+        ("GET" | "HEAD", "/ca.pem") => authority(visit),
         ("POST", "/explain") => explain(visit, body),
-        (_, "/" | "/session" | "/refusals") => not_read_so(path, "GET, HEAD"),
+        (_, "/" | "/session" | "/refusals" | "/ca.pem") => not_read_so(path, "GET, HEAD"),
         (_, "/explain") => not_read_so(path, "POST"),
-        (_, "/ca.pem") => text(StatusCode::NOT_FOUND, "nothing is intercepted here, so there is no authority to trust\n".to_owned()),
         (_, "/request-access") => {
             text(StatusCode::NOT_FOUND, "this version takes no requests; show the owner what /refusals says would allow it\n".to_owned())
         }
@@ -94,6 +96,21 @@ fn refusals(visit: &Visit<'_>) -> Value {
         .collect()
 }
 
+/// The root to trust, by which intercepted hosts are served.
+fn authority(visit: &Visit<'_>) -> Answer {
+    match visit.authority.get(visit.now) {
+        Ok(authority) => Answer::page(StatusCode::OK, "application/pem-certificate-chain", authority.pem()),
+        Err(error) => {
+            // The sandbox has no use for the paths of this machine.
+            tracing::error!(%error, "/ca.pem cannot be shown");
+            text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the certificate authority cannot be used; the owner finds the reason in the log\n".to_owned(),
+            )
+        }
+    }
+}
+
 /// `{"target": "https://host/path", "method": "GET"}`, or the bare target.
 fn explain(visit: &Visit<'_>, body: &[u8]) -> Answer {
     let Some((target, method)) = read_question(body) else {
@@ -146,6 +163,7 @@ pub(crate) const MAX_BODY: usize = 16 * 1024;
 const INDEX: &str = "\
 GET  /session   what this sandbox may do
 GET  /refusals  the latest hundred refusals, each with what would allow it
+GET  /ca.pem    the certificate authority to trust where TLS is intercepted
 POST /explain   whether something would pass: {\"target\": \"https://example.com/\", \"method\": \"GET\"}
 
 The same pages answer at http://tidegate.internal/ through the proxy.

@@ -1,16 +1,19 @@
 //! After a door has read what is wanted: decide, resolve, record, dial. Every door takes this one way.
 
 mod headers;
+mod limited;
 mod relay;
 mod forge;
 mod ending;
 mod standing;
+mod masked;
+mod credential;
 mod request;
 mod tunnel;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use http::HeaderValue;
@@ -20,11 +23,12 @@ pub(crate) use self::{
     forge::Forge,
     relay::{Direction, Traffic},
     request::{Body, Errand, forward, reader_of},
-    standing::withdrawn,
-    tunnel::tunnel,
+    standing::{Stream, withdrawn},
+    tunnel::{judge_hello, tunnel, turn_back},
 };
 use crate::{
     audit::{Audit, Record},
+    authority::LocalAuthority,
     backend::Backend,
     destination::{Destination, Host},
     downstream::Patience,
@@ -36,7 +40,7 @@ use crate::{
     respond::{Answer, Context, Reader, Refusal},
     secret::Secret,
     sessions::{self, Governing, Session, Sessions},
-    upstream::{Dialled, Upstream},
+    upstream::{Dialled, ExchangeTimeouts, LazyTlsClient, Upstream},
 };
 
 /// Everything a door needs to let something through, shared by all connections.
@@ -47,11 +51,15 @@ pub(crate) struct Gate {
     /// Where repositories are that are not on this machine.
     pub(crate) forge: Option<Forge>,
     pub(crate) backend: Backend,
+    /// By whom intercepted hosts are served.
+    pub(crate) authority: LocalAuthority,
     pub(crate) audit: Audit,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) patience: Patience,
-    /// From the end of a request to the upstream's first byte.
-    pub(crate) first_byte: Duration,
+    /// How long each wait for an upstream may take, once it is dialled.
+    pub(crate) timeouts: ExchangeTimeouts,
+    /// For requests that leave by TLS.
+    pub(crate) tls: LazyTlsClient,
     pub(crate) clock: fn() -> SystemTime,
     /// This process in a `Via` field, by which it recognizes its own requests.
     pub(crate) via: HeaderValue,

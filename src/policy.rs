@@ -4,6 +4,7 @@
 //! none, IP literal (and names of this host), deny, allow, port. Addresses are judged after resolving, by
 //! [`Permit::admit`]; bytes after dialling, by [`Expectation`].
 
+mod durations;
 mod problem;
 mod table;
 
@@ -14,16 +15,21 @@ mod index;
 mod width;
 
 mod addresses;
+mod paths;
+mod rules;
 mod requests;
 
 mod permit;
 mod refs;
 
+mod written_rule;
+mod credential;
 mod document;
 pub mod grant;
 mod repositories;
 pub mod lists;
 
+mod conflicts;
 mod compile;
 mod lint;
 mod question;
@@ -32,7 +38,8 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
     addresses::{Own, is_local_name},
-    decision::{Cleared, Denial, Protocol, RuleRef},
+    credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
+    decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef},
     document::{Access, Limits},
     index::{ListKind, ShownEntry},
     patterns::{Pattern, PatternError, Ports},
@@ -42,13 +49,14 @@ pub use self::{
     refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights},
     repositories::{RepositoryPermit, decide_push, decide_repository},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
+    rules::ShownRule,
 };
 use self::{
     compile::Rules,
     document::Document,
     index::{Denying, Entry, Found},
 };
-pub(crate) use self::{problem::Problems, table::Table};
+pub(crate) use self::{credential::read_source, durations::parse as parse_duration, problem::Problems, table::Table};
 use crate::{
     address::{Opening, classify},
     destination::{Destination, Host},
@@ -103,6 +111,10 @@ pub struct Show {
     pub limits: Limits,
     /// Everything that counts at this level, list by list.
     pub entries: Vec<ShownEntry>,
+    /// What may be asked of allowed hosts, in the order of the document.
+    pub rules: Vec<ShownRule>,
+    /// Which hosts get a real credential, and where.
+    pub credentials: Vec<ShownCredential>,
 }
 
 impl Policy {
@@ -156,11 +168,31 @@ impl Policy {
 
     /// The effective policy with where each entry comes from.
     pub fn show(&self) -> Show {
-        let lists = [self.rules.allow.entries(), self.rules.deny.entries(), self.rules.addresses.opened.entries(), &self.rules.skip];
+        let lists =
+            [self.rules.allow.entries(), self.rules.deny.entries(), self.rules.addresses.opened.entries(), self.rules.skip.entries()];
         let mut entries: Vec<_> = lists.into_iter().flatten().map(Entry::show).collect();
         entries.sort_by_key(|entry| entry.list);
         let Self { access, ref access_rule, report, ech, limits, .. } = *self;
-        Show { access, access_rule: access_rule.clone(), report, ech, limits, entries }
+        let credentials = self.rules.credentials.show();
+        Show { access, access_rule: access_rule.clone(), report, ech, limits, entries, rules: self.rules.requests.show(), credentials }
+    }
+
+    /// The real credentials that are put in, in the order of the document.
+    pub fn credentials(&self) -> &[CredentialRule] {
+        self.rules.credentials.all()
+    }
+
+    /// Whether requests to a destination lose the sandbox's own credentials, and get a real one over TLS.
+    pub fn has_credential(&self, destination: &Destination) -> bool {
+        self.rules.credentials.covers(destination)
+    }
+
+    /// Judges the credentials that a request brings itself, and says which real ones it gets; `None` where its destination has none.
+    ///
+    /// # Errors
+    /// [`Reason::CredentialNotAllowed`] where it brings one and a credential of the destination is pinned.
+    pub fn decide_credentials<'a>(&'a self, facts: &CredentialFacts<'a>) -> Result<Option<Substitution<'a>>, Box<Denial>> {
+        self.rules.credentials.decide(facts, self.report)
     }
 
     /// Decides whether a destination may be resolved and dialled.
@@ -172,7 +204,15 @@ impl Policy {
         let Facts { destination, way, now } = *facts;
         let found = self.rules.allow.find(destination, now);
         let denying = self.rules.deny.denying(destination, now);
-        let ground = self.first_refusal(facts, found, denying);
+        let bearing = self.rules.requests.bearing_on(destination, now);
+        let skipped = self.rules.skip.find(destination, now).port.is_some();
+        let protocol = match way {
+            Way::Http => Protocol::Http,
+            Way::Connect => self.protocol(destination, found),
+        };
+        let unread = protocol == Protocol::Any || (protocol == Protocol::Tls && skipped);
+        let unjudged = bearing.first().filter(|_| unread).map(|rule| Ground::Unread(rule, found.port));
+        let ground = self.first_refusal(facts, found, denying).or(unjudged);
         if let Some(ground) = ground {
             let reports = self.report || ground.entry().is_some_and(|entry| entry.report);
             if !reports || is_local(&destination.host) {
@@ -185,10 +225,7 @@ impl Policy {
             Some(ground) => denied.or(Some(ground.reason())),
             None => denied,
         };
-        let protocol = match way {
-            Way::Http => Protocol::Http,
-            Way::Connect => protocol(destination, found),
-        };
+        let asks = found.port.is_some_and(|entry| entry.intercept);
         Ok(Permit {
             destination: destination.clone(),
             protocol,
@@ -199,6 +236,8 @@ impl Policy {
             now,
             would_deny,
             report: self.report || found.port.or(found.host).is_some_and(|entry| entry.report),
+            intercepts: protocol == Protocol::Tls && !skipped && (asks || !bearing.is_empty() || self.has_credential(destination)),
+            rules: bearing,
         })
     }
 
@@ -226,7 +265,14 @@ impl Policy {
         if found.port.is_none() && !(any_name && web) {
             return Some(Ground::Port(found.host));
         }
-        (way == Way::Http && protocol(destination, found) == Protocol::Tls).then_some(Ground::WantsTls(found.port))
+        (way == Way::Http && self.protocol(destination, found) == Protocol::Tls).then_some(Ground::WantsTls(found.port))
+    }
+
+    /// What a connection has to speak by the entry that covers it, or by its port. Where a credential is put in, no other way leads around
+    /// that.
+    fn protocol(&self, destination: &Destination, found: Found<'_>) -> Protocol {
+        let protocol = found.port.map_or(Protocol::of_port(destination.port), |entry| entry.protocol_at(destination.port));
+        if destination.port != 80 && self.has_credential(destination) { Protocol::Tls } else { protocol }
     }
 
     fn explain(&self, ground: Ground<'_>, facts: &Facts<'_>) -> Denial {
@@ -235,6 +281,7 @@ impl Policy {
         let missed = || self.rules.allow.missed(host).map(|entry| entry.explain_miss(now)).unwrap_or_default();
         let rule = match ground {
             Ground::LevelNone => self.access_rule.as_ref(),
+            Ground::Unread(rule, _) => Some(rule),
             Ground::LocalName | Ground::IpLiteral | Ground::Denied(_) | Ground::NotListed | Ground::Port(_) | Ground::WantsTls(_) => {
                 ground.entry().map(|entry| &entry.rule)
             }
@@ -249,18 +296,21 @@ impl Policy {
             Ground::Port(None) => {
                 format!("The access level of {name} is full, which lets names out on ports 443 and 80 alone, not on {}.", destination.port)
             }
+            Ground::Unread(rule, _) => {
+                format!("Requests to {host} are judged by {rule}, and what goes to port {} cannot be read.", destination.port)
+            }
             Ground::WantsTls(_) => format!("{destination} wants TLS, and the request is plain HTTP: use https."),
         };
         let mut denial = Denial::new(ground.reason(), detail).of(destination);
         denial.rule = rule.cloned();
-        denial.allow_with = self.remedy(facts);
+        denial.allow_with = if matches!(ground, Ground::Unread(..)) { None } else { self.remedy(facts) };
         denial
     }
 
     /// The lines that, added to the document, would allow a destination that is refused; none where no line would.
     fn remedy(&self, facts: &Facts<'_>) -> Option<String> {
         let Facts { destination, way, now } = *facts;
-        let plain_to_tls = way == Way::Http && protocol(destination, self.rules.allow.find(destination, now)) == Protocol::Tls;
+        let plain_to_tls = way == Way::Http && self.protocol(destination, self.rules.allow.find(destination, now)) == Protocol::Tls;
         if plain_to_tls || is_local(&destination.host) || self.rules.deny.denying(destination, now).enforced.is_some() {
             return None;
         }
@@ -294,6 +344,8 @@ enum Ground<'a> {
     /// The entry matches the host alone; none where a level allows every name.
     Port(Option<&'a Entry>),
     WantsTls(Option<&'a Entry>),
+    /// A rule judges requests that cannot be seen.
+    Unread(&'a RuleRef, Option<&'a Entry>),
 }
 
 impl<'a> Ground<'a> {
@@ -305,7 +357,7 @@ impl<'a> Ground<'a> {
             Self::Denied(_) => Reason::HostDenied,
             Self::NotListed => Reason::HostNotAllowed,
             Self::Port(_) => Reason::PortNotAllowed,
-            Self::WantsTls(_) => Reason::OpaqueTunnel,
+            Self::WantsTls(_) | Self::Unread(..) => Reason::OpaqueTunnel,
         }
     }
 
@@ -314,14 +366,9 @@ impl<'a> Ground<'a> {
         match self {
             Self::LevelNone | Self::LocalName | Self::IpLiteral | Self::NotListed => None,
             Self::Denied(entry) => Some(entry),
-            Self::Port(entry) | Self::WantsTls(entry) => entry,
+            Self::Port(entry) | Self::WantsTls(entry) | Self::Unread(_, entry) => entry,
         }
     }
-}
-
-/// What a connection has to speak by the entry that covers it, or by its port.
-fn protocol(destination: &Destination, found: Found<'_>) -> Protocol {
-    found.port.map_or(Protocol::of_port(destination.port), |entry| entry.protocol_at(destination.port))
 }
 
 fn is_local(host: &Host) -> bool {

@@ -25,6 +25,7 @@ use self::listeners::{OwnerListener, accept, bind_tcp};
 use crate::{
     admin,
     audit::Audit,
+    authority::LocalAuthority,
     backend::Backend,
     config::{Config, Github, Resolver, Timeouts},
     doors,
@@ -34,7 +35,7 @@ use crate::{
     passage::{Forge, Gate},
     policy::Own,
     sessions::{Entry, Sessions, Settings, Store, StoreError},
-    upstream::{ExchangeTimeouts, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses},
+    upstream::{ExchangeTimeouts, LazyTlsClient, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses},
 };
 
 /// What a running server can be told.
@@ -72,17 +73,19 @@ impl Server {
         let now = clock();
         let store = open_store(&config, now).map_err(StartError::new)?;
         let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
-        let sessions = Settings { sessions: config.sessions, policy: config.policy };
+        let sessions = Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
             forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
             backend: Backend::new(config.state.as_deref()),
+            authority: LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,
             patience: patience(&config.timeouts),
-            first_byte: config.timeouts.first_byte,
+            timeouts: exchange_timeouts(&config.timeouts),
+            tls: LazyTlsClient::new(config.upstream_roots),
             clock,
             via: pseudonym(),
         });
@@ -169,7 +172,8 @@ impl Server {
         if let Err(error) = self.gate.audit.reopen() {
             tracing::error!(%error, "the old audit file stays open");
         }
-        match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy }) {
+        match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential })
+        {
             Ok(generation) => {
                 self.gate.metrics.reloaded(Reload::Applied);
                 self.count_sessions();
@@ -240,9 +244,12 @@ fn open_store(config: &Config, now: SystemTime) -> Result<Option<Store>, StoreEr
 fn forge(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Option<Forge>, TlsClientError> {
     let Some(Github { host, git, roots: own, credential, public_read, .. }) = githubs.into_iter().next() else { return Ok(None) };
     let tls = TlsClient::new(&[roots, &own].concat())?;
+    Ok(Some(Forge { host, git, tls, timeouts: exchange_timeouts(timeouts), credential, public_read }))
+}
+
+fn exchange_timeouts(timeouts: &Timeouts) -> ExchangeTimeouts {
     let &Timeouts { tls_handshake, first_byte, idle, .. } = timeouts;
-    let timeouts = ExchangeTimeouts { tls_handshake, first_byte, idle };
-    Ok(Some(Forge { host, git, tls, timeouts, credential, public_read }))
+    ExchangeTimeouts { tls_handshake, first_byte, idle }
 }
 
 fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSettings {
@@ -254,8 +261,8 @@ fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSetting
 }
 
 fn patience(timeouts: &Timeouts) -> Patience {
-    let &Timeouts { head, body, keep_alive, client_hello, idle, .. } = timeouts;
-    Patience { head, body, keep_alive, client_hello, idle }
+    let &Timeouts { head, body, keep_alive, client_hello, tls_handshake: handshake, idle, .. } = timeouts;
+    Patience { head, body, keep_alive, client_hello, handshake, idle }
 }
 
 /// This process in `Via`, by a number that says nothing about it and that no other proxy has.

@@ -1,7 +1,7 @@
 //! Who may come in, under which policy, and what was last refused to them.
 
-mod files;
 mod keys;
+mod policies;
 mod store;
 mod session;
 mod changes;
@@ -9,9 +9,8 @@ mod changes;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -20,15 +19,18 @@ use tokio::sync::watch;
 
 #[cfg(test)]
 pub(crate) use self::session::MAX_REFUSALS;
-use self::store::{Found, Record};
 pub(crate) use self::{
     changes::{ChangeError, Draft},
-    files::StoreError,
     session::{Governing, Refusal, Session},
     store::Store,
 };
+use self::{
+    policies::policy_of,
+    store::{Found, Record},
+};
+pub(crate) use crate::files::StoreError;
 use crate::{
-    credentials::Credential,
+    credentials::{Credential, Equipped},
     policy::{Access, Policy, grant::Grant},
     reason::Reason,
     secret::Secret,
@@ -57,7 +59,7 @@ pub(crate) struct SessionSettings {
     pub(crate) token: Option<Secret>,
     /// From this moment on it is expired.
     pub(crate) expires: Option<SystemTime>,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy: Arc<Equipped>,
     pub(crate) grant: Grant,
     /// Of this session's own user; else the upstream's one serves.
     pub(crate) credential: Option<Arc<Credential>>,
@@ -67,7 +69,9 @@ pub(crate) struct SessionSettings {
 pub(crate) struct Settings {
     pub(crate) sessions: Vec<SessionSettings>,
     /// The policy of sessions that name none.
-    pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) policy: Option<Arc<Equipped>>,
+    /// Bounds one run of a credential's command, and one reading of its file.
+    pub(crate) patience: Duration,
 }
 
 /// Settings that cannot all hold.
@@ -127,7 +131,8 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct Kept {
     records: BTreeMap<Arc<str>, Found>,
-    policy: Option<Arc<Policy>>,
+    policy: Option<Arc<Equipped>>,
+    patience: Duration,
 }
 
 impl Sessions {
@@ -137,7 +142,7 @@ impl Sessions {
             Some(store) => store.load(now).map_err(|error| SessionsError::Store(error.to_string()))?,
             None => BTreeMap::new(),
         };
-        let kept = Mutex::new(Kept { records, policy: None });
+        let kept = Mutex::new(Kept { records, ..Kept::default() });
         let sessions = Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), store, kept };
         sessions.apply(settings)?;
         Ok(sessions)
@@ -204,7 +209,7 @@ impl Sessions {
         for (id, found) in &kept.records {
             match found {
                 Ok(record) if record.configured => {}
-                Ok(record) => wanted.push(wanted_by(record, settings.policy.as_ref(), generation)?),
+                Ok(record) => wanted.push(wanted_by(record, settings.policy.as_ref(), settings.patience, generation)?),
                 Err(error) if tokens.ids.contains(id) => tracing::error!(%error, "the session is refused"),
                 Err(error) => {
                     tracing::error!(%error, "the session is refused");
@@ -218,7 +223,7 @@ impl Sessions {
             session.close(Reason::SessionRevoked);
         }
         self.table.store(Arc::new(before.succeed(by_id, tokens.owners)));
-        kept.policy = settings.policy;
+        (kept.policy, kept.patience) = (settings.policy, settings.patience);
         self.generation.send_replace(generation);
         Ok(generation)
     }
@@ -304,16 +309,16 @@ fn governing(settings: SessionSettings, generation: u64) -> Governing {
 }
 
 /// A session as its record has it. At a start it is refused where its policy cannot be used; later the reload is.
-fn wanted_by(record: &Record, default: Option<&Arc<Policy>>, generation: u64) -> Result<Wanted, SessionsError> {
+fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duration, generation: u64) -> Result<Wanted, SessionsError> {
     let (id, expires, grant) = (Arc::from(&*record.id), record.expires(), record.repositories.clone());
     let closed = record.revoked.then_some(Reason::SessionRevoked);
-    let (policy, closed) = match (closed, policy_of(record.policy.as_deref(), default)) {
+    let (policy, closed) = match (closed, policy_of(record.policy.as_deref(), default, patience)) {
         (_, Ok(policy)) => (policy, closed),
-        (Some(_), Err(_)) => (Arc::new(Policy::level(Access::None)), closed),
+        (Some(_), Err(_)) => (Arc::new(Equipped::bare(Policy::level(Access::None))), closed),
         (None, Err(why)) if generation > FIRST => return Err(SessionsError::Policy(id, why)),
         (None, Err(why)) => {
             tracing::error!(id = &*id, why, "the policy of a session cannot be used, and the session is refused");
-            (Arc::new(Policy::level(Access::None)), Some(Reason::PolicyUnavailable))
+            (Arc::new(Equipped::bare(Policy::level(Access::None))), Some(Reason::PolicyUnavailable))
         }
     };
     Ok(Wanted {
@@ -326,21 +331,8 @@ fn wanted_by(record: &Record, default: Option<&Arc<Policy>>, generation: u64) ->
 
 /// What governs a session of which nothing is known.
 fn nothing(generation: u64) -> Governing {
-    let policy = Arc::new(Policy::level(Access::None));
+    let policy = Arc::new(Equipped::bare(Policy::level(Access::None)));
     Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credential: None }
-}
-
-/// The policy in a file, or else the one of those that name none.
-fn policy_of(file: Option<&Path>, default: Option<&Arc<Policy>>) -> Result<Arc<Policy>, String> {
-    let Some(file) = file else {
-        return default.cloned().ok_or_else(|| "it names none, and the configuration has no [policy]".to_owned());
-    };
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
-    match Policy::parse(&name, &text) {
-        Ok((policy, _)) => Ok(Arc::new(policy)),
-        Err(problems) => Err(problems.first().map(ToString::to_string).unwrap_or(name)),
-    }
 }
 
 /// Whether two tokens are the same, in a time that tells nothing about either: their digests are compared.

@@ -31,12 +31,12 @@ mod answer;
 mod exchange;
 
 pub(crate) use self::{
+    answer::ResponseBody,
     exchange::ExchangeTimeouts,
-    tls::{TlsClient, TlsClientError},
-};
-pub(crate) use self::{
-    origin::Origin,
     resolver::{NameServers, ResolverError},
+    tasks::Tasks,
+    tls::{LazyTlsClient, TlsClient, TlsClientError},
+    upload::BodyFault,
 };
 use resolver::{Resolver, Unresolved};
 
@@ -243,4 +243,4 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

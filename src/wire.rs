@@ -7,7 +7,10 @@
 pub mod authorization;
 pub mod client_hello;
 pub mod target;
+pub mod path;
+pub mod masking;
 pub mod http1;
+pub mod http2;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
 pub(crate) fn excerpt(input: &[u8]) -> Box<str> {

@@ -15,9 +15,8 @@ use tokio::time::timeout;
 use super::HEAD_TIMEOUT;
 use crate::{
     audit::rfc3339,
-    config::parse_duration,
     passage::Gate,
-    policy::grant::Grant,
+    policy::{grant::Grant, parse_duration},
     reason::Reason,
     respond::Answer,
     secret::Secret,

@@ -32,7 +32,7 @@ impl Check {
 pub(super) struct Arguments {
     #[command(flatten)]
     chosen: ChosenPolicy,
-    /// Judge a request with this method as well
+    /// Judge a request with this method [URL: GET]
     #[arg(long, value_name = "METHOD")]
     method: Option<http::Method>,
     /// Print one JSON object a line for each target

@@ -31,7 +31,7 @@ use super::{Console, DONE, FAILED};
 use crate::{
     audit::{OnFailure, Target},
     config::{Config, Github, Listen, Resolver, Timeouts},
-    credentials::{Credential, Source},
+    credentials::{Credential, Equipped, Source},
     destination::Destination,
     endpoint::Endpoint,
     github::RepositoryName,
@@ -226,7 +226,7 @@ fn config(set: &Set<'_>) -> Result<Config, Failure> {
         id: SESSION.into(),
         token: Some(Secret::new(set.token.as_bytes())),
         expires: None,
-        policy: Arc::new(policy),
+        policy: Arc::new(Equipped::bare(policy)),
         grant,
         credential: None,
     };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, report};
 use crate::{
     audit::rfc3339,
-    policy::{Limits, Policy, Problem, Protocol, RuleRef, Severity, Show, ShownEntry},
+    policy::{Limits, Policy, Problem, Protocol, RuleRef, Severity, Show, ShownCredential, ShownEntry, ShownRule},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -82,7 +82,7 @@ pub(super) fn show(arguments: &ShowArguments, console: &mut Console<'_>) -> io::
 }
 
 fn write_show(name: &str, show: &Show, out: &mut dyn Write) -> io::Result<()> {
-    let Show { access, access_rule, report, ech, limits, entries } = show;
+    let Show { access, access_rule, report, ech, limits, entries, rules, credentials } = show;
     let Limits { connections, tunnels, new_connections_per_second, requests_per_second } = limits;
     let place = access_rule.as_ref().map(|rule| format!("  ({}:{})", rule.source, rule.line)).unwrap_or_default();
     writeln!(out, "policy  {name}\naccess  {access}{place}\nreport  {report}\nech     {}", ech.as_str())?;
@@ -96,6 +96,26 @@ fn write_show(name: &str, show: &Show, out: &mut dyn Write) -> io::Result<()> {
             }
             write_entry(entry, width, out)?;
         }
+    }
+    rules.iter().try_for_each(|rule| write_rule(rule, out))?;
+    write_credentials(credentials, out)
+}
+
+fn write_rule(rule: &ShownRule, out: &mut dyn Write) -> io::Result<()> {
+    let ShownRule { rule, hosts, methods, paths, max_request_body } = rule;
+    let any = |items: &[String]| if items.is_empty() { "any".to_owned() } else { items.join(", ") };
+    writeln!(out, "\n[[rule]] {}  {}:{}", rule.entry, rule.source, rule.line)?;
+    writeln!(out, "  hosts    {}\n  methods  {}\n  paths    {}", hosts.join(", "), any(methods), any(paths))?;
+    max_request_body.map_or(Ok(()), |octets| writeln!(out, "  body     at most {octets} octets"))
+}
+
+fn write_credentials(credentials: &[ShownCredential], out: &mut dyn Write) -> io::Result<()> {
+    if !credentials.is_empty() {
+        writeln!(out, "\ncredential")?;
+    }
+    for ShownCredential { hosts, placement, pin, rule } in credentials {
+        let pin = if *pin { "  pin" } else { "" };
+        writeln!(out, "  {}  {placement}{pin}  {}:{}", hosts.join(", "), rule.source, rule.line)?;
     }
     Ok(())
 }
@@ -116,7 +136,7 @@ fn write_entry(entry: &ShownEntry, width: usize, out: &mut dyn Write) -> io::Res
 }
 
 fn show_to_json(name: &str, show: &Show) -> Value {
-    let Show { access, access_rule, report, ech, limits, entries } = show;
+    let Show { access, access_rule, report, ech, limits, entries, rules, credentials } = show;
     json!({
         "policy": name,
         "access": access.as_str(),
@@ -130,7 +150,14 @@ fn show_to_json(name: &str, show: &Show) -> Value {
             "requests_per_second": limits.requests_per_second,
         },
         "entries": entries.iter().map(entry_to_json).collect::<Vec<_>>(),
+        "rules": rules.iter().map(shown_rule_to_json).collect::<Vec<_>>(),
+        "credentials": credentials.iter().map(credential_to_json).collect::<Vec<_>>(),
     })
+}
+
+fn credential_to_json(credential: &ShownCredential) -> Value {
+    let ShownCredential { hosts, placement, pin, rule } = credential;
+    json!({ "hosts": hosts, "placement": placement.to_string(), "pin": pin, "rule": rule_to_json(rule) })
 }
 
 fn entry_to_json(entry: &ShownEntry) -> Value {
@@ -144,6 +171,11 @@ fn entry_to_json(entry: &ShownEntry) -> Value {
         "rule": rule_to_json(rule),
         "group": group.as_deref(),
     })
+}
+
+fn shown_rule_to_json(rule: &ShownRule) -> Value {
+    let ShownRule { rule, hosts, methods, paths, max_request_body } = rule;
+    json!({ "rule": rule_to_json(rule), "hosts": hosts, "methods": methods, "paths": paths, "max_request_body": max_request_body })
 }
 
 fn rule_to_json(rule: &RuleRef) -> Value {

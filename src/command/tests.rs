@@ -69,7 +69,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 15, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 17, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -109,6 +109,8 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate policy lint",
         "tidegate serve",
         "tidegate session",
+        "tidegate ca",
+        "tidegate ca show c.toml",
         "tidegate session list",
         "tidegate session show --admin unix:a.sock",
         "tidegate session show --admin unix:a.sock a/b",
@@ -148,4 +150,26 @@ fn a_configuration_that_cannot_be_used_ends_with_1() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.starts_with("error: nothing listens: there is no [listen]\n--> empty.toml\n"), "{err}");
     assert!(err.ends_with("tidegate: empty.toml cannot be used: 1 error, 0 warnings\n"), "{err}");
+}
+
+#[test]
+fn the_bundle_to_trust_is_made_and_named() {
+    let state = tempfile::TempDir::new().unwrap();
+    let lines = "[listen]\nproxy = \"127.0.0.1:0\"\n[policy]\nfile = \"policy.toml\"\n[state]\ndir = ";
+    let text: &[u8] = format!("{lines}\"{}\"\n", state.path().display()).leak().as_bytes();
+    let world = World { files: HashMap::from([("tidegate.toml", text), ("policy.toml", b"")]) };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    assert_eq!(run_in(&world, "tidegate ca show --config tidegate.toml", &mut out, &mut err), DONE, "{}", String::from_utf8_lossy(&err));
+    let bundle = state.path().join("ca/bundle.pem");
+    assert_eq!((String::from_utf8(out).unwrap(), &err[..]), (format!("{}\n", bundle.display()), &b""[..]));
+    assert!(std::fs::read_to_string(bundle).unwrap().starts_with("-----BEGIN CERTIFICATE-----\n"));
+}
+
+#[test]
+fn an_authority_that_cannot_be_had_ends_with_2() {
+    let nowhere = "tidegate: there is no place for an authority: name one by [state] dir\n";
+    assert_eq!(tidegate("tidegate ca show"), Done { code: 2, out: String::new(), err: nowhere.to_owned() });
+    let Done { code, out, err } = tidegate("tidegate ca show --config empty.toml");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.starts_with("error: nothing listens"), "{err}");
 }

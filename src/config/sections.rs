@@ -15,9 +15,10 @@ use rustls::{
 };
 use toml::Spanned;
 
-use super::{Admin, Config, Environment, Listen, Resolver, Timeouts, durations};
+use super::{Admin, Config, Environment, Listen, Resolver, Timeouts, default_state};
 use crate::{
     audit::{OnFailure, Target},
+    credentials::{Equipped, Surroundings},
     policy::{Policy, Problem, Problems, Source, Table},
 };
 
@@ -27,8 +28,10 @@ pub(super) struct Reader<'e> {
     pub(super) environment: &'e dyn Environment,
     pub(super) problems: Problems,
     /// Every policy file read so far, `None` where it cannot be used.
-    policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
+    policies: BTreeMap<PathBuf, Option<Arc<Equipped>>>,
     problems_of_policies: Vec<Problem>,
+    /// Bounds whatever fetches a credential.
+    patience: Duration,
     /// The ids of the sessions read so far, usable or not.
     pub(super) ids: Vec<Arc<str>>,
 }
@@ -49,6 +52,7 @@ impl<'e> Reader<'e> {
             problems: Problems::new(source),
             policies: BTreeMap::new(),
             problems_of_policies: Vec::new(),
+            patience: Timeouts::default().credential,
             ids: Vec::new(),
         }
     }
@@ -79,11 +83,12 @@ impl<'e> Reader<'e> {
     fn whole(&mut self, mut whole: Table<'_>) -> Option<Config> {
         let (listen, entry) = self.listen(&mut whole);
         let state = self.state(&mut whole);
+        let timeouts = self.timeouts(&mut whole);
+        self.patience = timeouts.credential;
         let policy = self.default_policy(&mut whole);
         let (audit, on_audit_failure) = self.audit(&mut whole);
         let resolver = self.resolver(&mut whole);
         let upstream_roots = self.upstream_roots(&mut whole);
-        let timeouts = self.timeouts(&mut whole);
         let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry, timeouts.credential);
         let github = self.githubs(&mut whole, timeouts.credential, &sessions);
         whole.finish(&[], &mut self.problems);
@@ -185,7 +190,7 @@ impl<'e> Reader<'e> {
         Some(Admin::Tcp { address, token })
     }
 
-    /// The place for what outlives the program (XDG Base Directory: a relative `XDG_STATE_HOME` is ignored).
+    /// The place for what outlives the program.
     fn state(&mut self, whole: &mut Table<'_>) -> Option<PathBuf> {
         if let Some(mut table) = whole.table("state", &mut self.problems) {
             let directory = table.string("dir", &mut self.problems);
@@ -194,13 +199,11 @@ impl<'e> Reader<'e> {
                 return Some(self.directory.join(directory.get_ref()));
             }
         }
-        let absolute = |name| self.environment.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-        home.map(|home| home.join("tidegate"))
+        default_state(self.environment)
     }
 
     /// The `[policy]`; `None` where there is none and where it cannot be used.
-    fn default_policy(&mut self, whole: &mut Table<'_>) -> Option<Arc<Policy>> {
+    fn default_policy(&mut self, whole: &mut Table<'_>) -> Option<Arc<Equipped>> {
         let mut table = whole.table("policy", &mut self.problems)?;
         self.require(&table, "file", "[policy] names no \"file\"", "write file = \"policy.toml\"");
         let file = table.string("file", &mut self.problems);
@@ -227,7 +230,7 @@ impl<'e> Reader<'e> {
     }
 
     /// A policy file, read once however many sessions share it.
-    pub(super) fn policy(&mut self, file: &Spanned<String>) -> Option<Arc<Policy>> {
+    pub(super) fn policy(&mut self, file: &Spanned<String>) -> Option<Arc<Equipped>> {
         let path = self.directory.join(file.get_ref());
         if let Some(policy) = self.policies.get(&path) {
             return policy.clone();
@@ -237,7 +240,7 @@ impl<'e> Reader<'e> {
         policy
     }
 
-    fn read_policy(&mut self, file: &Spanned<String>) -> Option<Arc<Policy>> {
+    fn read_policy(&mut self, file: &Spanned<String>) -> Option<Arc<Equipped>> {
         let name = file.get_ref();
         let Ok(text) = String::from_utf8(self.file(file)?) else {
             self.problems.error(file.span(), format!("{name} is not UTF-8"), None);
@@ -246,11 +249,35 @@ impl<'e> Reader<'e> {
         match Policy::parse(name, &text) {
             Ok((policy, mut warnings)) => {
                 self.problems_of_policies.append(&mut warnings);
-                Some(Arc::new(policy))
+                self.equip(policy, file, &text)
             }
             Err(mut errors) => {
                 self.problems.error(file.span(), format!("{name} has errors"), None);
                 self.problems_of_policies.append(&mut errors);
+                None
+            }
+        }
+    }
+
+    /// A policy with the credentials that it names.
+    fn equip(&mut self, policy: Policy, file: &Spanned<String>, text: &str) -> Option<Arc<Equipped>> {
+        let (name, environment) = (file.get_ref(), self.environment);
+        let path = self.directory.join(name);
+        let surroundings = Surroundings {
+            directory: path.parent().unwrap_or(&self.directory),
+            variable: &|name| environment.variable(name),
+            file: &|path| environment.file(path),
+            patience: self.patience,
+        };
+        match Equipped::new(policy, &surroundings) {
+            Ok(equipped) => Some(Arc::new(equipped)),
+            Err(found) => {
+                self.problems.error(file.span(), format!("{name} has errors"), None);
+                let mut problems = Problems::new(Arc::new(Source::new(name, text)));
+                for (place, message) in found {
+                    problems.error(place, message, None);
+                }
+                self.problems_of_policies.append(&mut problems.into_vec());
                 None
             }
         }
@@ -344,24 +371,12 @@ impl<'e> Reader<'e> {
             ("credential", credential),
             ("drain", drain),
         ] {
-            if let Some(duration) = self.duration(&mut table, key) {
+            if let Some(duration) = table.duration(key, &mut self.problems) {
                 *timeout = duration;
             }
         }
         table.finish(&[], &mut self.problems);
         timeouts
-    }
-
-    pub(super) fn duration(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
-        let text = table.string(key, &mut self.problems)?;
-        match durations::parse(text.get_ref()) {
-            Ok(duration) => Some(duration),
-            Err(error) => {
-                let help = "write a whole number and its unit, ms, s, m or h: \"500ms\", \"10s\", \"1h\"";
-                self.problems.error(text.span(), format!("{error}: {:?}", text.get_ref()), Some(help.into()));
-                None
-            }
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
     sections::{Reader, WrittenEntry},
 };
 use crate::{
-    policy::{Policy, Table, grant::Grant},
+    credentials::Equipped,
+    policy::{Table, grant::Grant},
     secret::Secret,
     sessions::{ANONYMOUS, Entry, MIN_TOKEN, SessionSettings},
     token::{MAX_ID, is_session_id},
@@ -26,7 +27,7 @@ impl Reader<'_> {
     pub(super) fn sessions(
         &mut self,
         whole: &mut Table<'_>,
-        default: Option<&Arc<Policy>>,
+        default: Option<&Arc<Equipped>>,
         entry: &WrittenEntry,
         patience: Duration,
     ) -> Vec<SessionSettings> {
@@ -46,7 +47,7 @@ impl Reader<'_> {
         written: WrittenEntry,
         has_admin: bool,
         sessions: &mut Vec<SessionSettings>,
-        default: Option<Arc<Policy>>,
+        default: Option<Arc<Equipped>>,
     ) -> Option<Entry> {
         match written {
             WrittenEntry::Required if self.ids.is_empty() && !has_admin && !self.problems.has_errors() => {
@@ -78,7 +79,7 @@ impl Reader<'_> {
     fn session(
         &mut self,
         mut table: Table<'_>,
-        default: Option<&Arc<Policy>>,
+        default: Option<&Arc<Equipped>>,
         entry: &WrittenEntry,
         patience: Duration,
         others: &[SessionSettings],

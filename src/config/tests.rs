@@ -33,6 +33,9 @@ fn try_load(text: &str) -> Result<Config, Vec<Problem>> {
         ("/etc/tidegate/other.toml", b"allow = [\"example.org\"]\n"),
         ("/etc/tidegate/broken.toml", b"allow = [\"\"]\n"),
         ("/etc/tidegate/latin1.toml", b"# \xe4\n"),
+        ("/etc/tidegate/keys/policy.toml", KEYS.as_bytes()),
+        ("/etc/tidegate/keys/missing.toml", MISSING_KEYS.as_bytes()),
+        ("/etc/tidegate/keys/maps", b"maps-key\n"),
         ("/etc/tidegate/token", b"abcdef0123456789abcdef0123456789\n"),
         ("/etc/tidegate/same-token", b"0123456789abcdef0123456789abcdef\r\n"),
         ("/etc/tidegate/short-token", b"hunter2\n"),
@@ -241,6 +244,51 @@ fn credentials_that_cannot_be_used() {
         let found = complaints(&format!("{SESSION}credential = {written}\n"));
         assert_eq!(found, format!("serve.toml:8:{column}: error: {expected}"), "{written}");
     }
+}
+
+/// Two credentials, one of a file beside the policy.
+const KEYS: &str = r#"
+allow = ["a.example"]
+[[credential]]
+hosts = ["a.example"]
+header = "x-api-key"
+value = { env = "TOKEN" }
+[[credential]]
+hosts = ["a.example"]
+query = "key"
+value = { file = "maps" }
+[[credential]]
+hosts = ["a.example"]
+basic_user = "x"
+value = { command = ["bin/print", "it"] }
+"#;
+const MISSING_KEYS: &str = r#"
+allow = ["a.example"]
+[[credential]]
+hosts = ["a.example"]
+header = "x-api-key"
+value = { env = "MISSING" }
+[[credential]]
+hosts = ["a.example"]
+query = "key"
+value = { file = "token" }
+"#;
+
+#[tokio::test]
+async fn a_policy_comes_with_its_credentials() {
+    let config = load("[listen]\nproxy = \"127.0.0.1:3128\"\n[timeouts]\ncredential = \"9s\"\n[policy]\nfile = \"keys/policy.toml\"\n");
+    let policy = config.policy.unwrap();
+    assert_eq!(policy.credential(0).unwrap().secret().await.unwrap().expose(), TOKEN.as_bytes());
+    let shown = |index| format!("{:?}", policy.credential(index).unwrap());
+    assert_eq!(shown(1), "Credential { source: Source(file /etc/tidegate/keys/maps), patience: 9s, .. }");
+    assert_eq!(shown(2), "Credential { source: Source(command /etc/tidegate/keys/bin/print, kept 600s), patience: 9s, .. }");
+    assert!(policy.credential(3).is_none());
+    assert_eq!(
+        complaints("[listen]\nproxy = \"127.0.0.1:3128\"\n[policy]\nfile = \"keys/missing.toml\"\n"),
+        "serve.toml:4:8: error: keys/missing.toml has errors\n\
+         keys/missing.toml:6:17: error: the environment has no MISSING\n\
+         keys/missing.toml:10:18: error: cannot read token: no such file"
+    );
 }
 
 #[test]

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    forward::{self, Inside},
-    presented,
+    forward::{self, Inside, refuse_inside},
+    intercept, presented,
 };
 use crate::{
     destination::Destination,
-    downstream::{Downstream, Next},
+    downstream::Downstream,
     limits::Slot,
     metrics::Kind,
-    passage::{Asked, Ending, Subject, Visitor, is_pages, reader_of, tunnel},
-    policy::{Facts, Protocol, Way},
+    passage::{Asked, Ending, Gate, Subject, Traffic, Visitor, is_pages, reader_of, tunnel},
+    policy::{Facts, Permit, Protocol, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -52,9 +52,15 @@ pub(crate) async fn serve(
         return None;
     }
     let subject = subject?;
+    let metrics = &visitor.gate.metrics;
     let (destination, dialled, ending) = match opened {
         Opened::Tunnel(dialled, slot) => {
             tunnel(visitor, subject, asked, downstream, dialled, slot).await;
+            return None;
+        }
+        Opened::Intercepted(dialled, slot) => {
+            let opened = intercept::Opened { subject, asked, dialled, slot };
+            intercept::serve(visitor, downstream, opened, draining).await;
             return None;
         }
         Opened::Pages(destination) => (destination, None, None),
@@ -63,30 +69,23 @@ pub(crate) async fn serve(
             (dialled.permit().destination().clone(), Some(dialled), Some(ending))
         }
     };
-    let inside = Inside::tunnel(subject.clone(), destination.clone(), dialled, ending);
-    if let Some(stopped) = forward::serve(visitor, downstream, inside, draining).await {
+    let traffic = ending.as_ref().map_or_else(|| Arc::new(Traffic::new(metrics)), |ending| Arc::clone(ending.traffic()));
+    let inside = Inside::tunnel(subject.clone(), destination.clone(), dialled, traffic);
+    let stopped = forward::serve(visitor, downstream, inside, draining).await;
+    drop(ending);
+    if let Some(stopped) = stopped {
         asked.destination = Some(destination);
         refuse_inside(visitor, &subject, &asked, stopped).await;
     }
     None
 }
 
-/// Answers what is no plain request in a tunnel that carries plain requests.
-async fn refuse_inside(visitor: &Visitor, subject: &Subject, asked: &Asked, mut downstream: Downstream) {
-    let refusal = match downstream.next().await {
-        Ok(Next::Refused(failure)) => failure.into(),
-        Ok(Next::Connect(_)) => Refusal::new(Reason::MethodRefused, "A tunnel cannot be opened inside a tunnel."),
-        Ok(Next::Message | Next::Closed) | Err(_) => return,
-    };
-    let answer = visitor.gate.refuse(Some(subject), asked, refusal);
-    let _ = downstream.send(&answer.to_octets()).await;
-    downstream.close().await;
-}
-
 enum Opened {
     Pages(Destination),
     Http(Dialled, Slot),
     Tunnel(Dialled, Slot),
+    /// TLS that ends here.
+    Intercepted(Dialled, Slot),
 }
 
 /// The order is the contract's: syntax, session, policy, limits, address.
@@ -103,6 +102,10 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
         return if destination.port == 80 { Ok(Opened::Pages(destination)) } else { Err(Refusal::new(Reason::PortNotAllowed, PAGES_PORT)) };
     }
     let permit = subject.policy().decide_destination(&Facts { destination: &destination, way: Way::Connect, now: (gate.clock)() })?;
+    let intercepts = wants_interception(&permit);
+    if intercepts {
+        check_authority(gate, &destination)?;
+    }
     if let Some(host) = &head.host {
         asked.would_deny = permit.expectation().decide_host(&host.destination(destination.port))?.would_deny();
     }
@@ -111,11 +114,27 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     let admitted = gate.admit(subject, asked, permit).await?;
     let dialled = gate.upstream.dial(admitted).await?;
     Ok(match dialled.permit().protocol() {
+        _ if intercepts => Opened::Intercepted(dialled, slot),
         Protocol::Http => Opened::Http(dialled, slot),
         Protocol::Tls | Protocol::Any => Opened::Tunnel(dialled, slot),
     })
 }
 
+/// Plain requests are read without it.
+fn wants_interception(permit: &Permit) -> bool {
+    permit.intercepts() && permit.protocol() != Protocol::Http
+}
+
+/// Whoever has to be read is never let through unread.
+fn check_authority(gate: &Gate, destination: &Destination) -> Result<(), Refusal> {
+    gate.authority.get((gate.clock)()).map(drop).map_err(|error| {
+        tracing::error!(%destination, %error, "refused: the policy wants requests to it to be read, and no authority can be used");
+        Refusal::new(Reason::PolicyUnavailable, NO_AUTHORITY)
+    })
+}
+
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
+const NO_AUTHORITY: &str =
+    "The policy wants requests to this destination to be read, and this proxy cannot; the operator finds the cause in Tidegate's log.";
 const PAGES_PORT: &str = "This proxy's own pages are served on port 80: http://tidegate.internal/.";

@@ -1,23 +1,29 @@
-//! Plain HTTP/1: absolute-form requests to the listener, and requests inside a tunnel to a port that wants HTTP.
+//! HTTP: absolute-form requests to the listener, and requests inside a tunnel that is read, plain or in TLS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Request, Response, header};
+use http::{Request, Response, Version, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 use super::{presented, serving};
 use crate::{
     destination::Destination,
-    downstream::Downstream,
+    downstream::{Downstream, Next},
     metrics::Kind,
-    passage::{Asked, Body, Ending, Errand, Subject, Traffic, Visitor, forward, is_pages, reader_of},
+    passage::{Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, reader_of},
     policy::Way,
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
-    wire::target::{self, RequestTarget},
+    wire::{
+        http2,
+        target::{self, RequestTarget},
+    },
 };
 
 /// Where a request stands.
@@ -28,19 +34,32 @@ pub(crate) enum Inside {
     Tunnel(Box<Tunnel>),
 }
 
-/// A tunnel that carries plain requests.
+/// A tunnel whose requests are read.
 pub(crate) struct Tunnel {
     subject: Subject,
     destination: Destination,
     /// What CONNECT has dialled, for the first request.
     dialled: Mutex<Option<Dialled>>,
-    /// Of the tunnel as a whole; none where it leads to this proxy's own pages.
-    ending: Option<Ending>,
+    /// Of all its requests.
+    traffic: Arc<Traffic>,
+    /// Whether its requests stand inside TLS, and leave so.
+    secure: bool,
 }
 
 impl Inside {
-    pub(crate) fn tunnel(subject: Subject, destination: Destination, dialled: Option<Dialled>, ending: Option<Ending>) -> Self {
-        Self::Tunnel(Box::new(Tunnel { subject, destination, dialled: Mutex::new(dialled), ending }))
+    /// A tunnel that carries plain requests.
+    pub(crate) fn tunnel(subject: Subject, destination: Destination, dialled: Option<Dialled>, traffic: Arc<Traffic>) -> Self {
+        Self::Tunnel(Box::new(Tunnel { subject, destination, dialled: Mutex::new(dialled), traffic, secure: false }))
+    }
+
+    /// A tunnel whose TLS ends here.
+    pub(crate) fn intercepted(subject: Subject, dialled: Dialled, traffic: Arc<Traffic>) -> Self {
+        let destination = dialled.permit().destination().clone();
+        Self::Tunnel(Box::new(Tunnel { subject, destination, dialled: Mutex::new(Some(dialled)), traffic, secure: true }))
+    }
+
+    fn is_secure(&self) -> bool {
+        matches!(self, Self::Tunnel(tunnel) if tunnel.secure)
     }
 
     /// The one destination of a tunnel.
@@ -53,16 +72,34 @@ impl Inside {
 }
 
 /// Serves the requests of a connection. Gives it back when something else comes next.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     visitor: &Arc<Visitor>,
-    downstream: Downstream,
+    downstream: Downstream<S>,
     inside: Inside,
     draining: &watch::Receiver<bool>,
-) -> Option<Downstream> {
+) -> Option<Downstream<S>> {
     serving::serve(downstream, draining, |request| answer(visitor, &inside, request)).await
 }
 
-async fn answer(visitor: &Visitor, inside: &Inside, request: Request<Incoming>) -> Response<Body> {
+/// Answers what is no request in a tunnel whose requests are read.
+pub(super) async fn refuse_inside<S: AsyncRead + AsyncWrite + Unpin>(
+    visitor: &Visitor,
+    subject: &Subject,
+    asked: &Asked,
+    mut downstream: Downstream<S>,
+) {
+    let refusal = match downstream.next().await {
+        Ok(Next::Refused(failure)) => failure.into(),
+        Ok(Next::Connect(_)) => Refusal::new(Reason::MethodRefused, "A tunnel cannot be opened inside a tunnel."),
+        Ok(Next::Message | Next::Closed) | Err(_) => return,
+    };
+    let answer = visitor.gate.refuse(Some(subject), asked, refusal);
+    let _ = downstream.send(&answer.to_octets()).await;
+    downstream.close().await;
+}
+
+/// Answers one request, whatever version of HTTP brought it.
+pub(super) async fn answer(visitor: &Visitor, inside: &Inside, request: Request<Incoming>) -> Response<Body> {
     let mut asked = Asked::new(visitor.door, Kind::Http);
     asked.method = Some(request.method().as_str().into());
     asked.reader = reader_of(request.headers().get_all(header::ACCEPT).iter().map(header::HeaderValue::as_bytes));
@@ -80,6 +117,7 @@ async fn exchange(
     asked: &mut Asked,
     subject: &mut Option<Subject>,
 ) -> Result<Response<Body>, Refusal> {
+    let request = if request.version() == Version::HTTP_2 { settle(request)? } else { request };
     let wanted = read(inside, &request)?;
     asked.path = Some(wanted.origin_form.split('?').next().unwrap_or_default().into());
     asked.destination.clone_from(&wanted.destination);
@@ -93,15 +131,22 @@ async fn exchange(
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
         return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left));
     };
-    let count = || Arc::new(Traffic::new(&visitor.gate.metrics));
     let (way, dialled, traffic) = match inside {
-        Inside::Listener => (Way::Http, None, count()),
+        Inside::Listener => (Way::Http, None, Arc::new(Traffic::new(&visitor.gate.metrics))),
         Inside::Tunnel(tunnel) => {
             let dialled = tunnel.dialled.lock().unwrap_or_else(PoisonError::into_inner).take();
-            (Way::Connect, dialled, tunnel.ending.as_ref().map_or_else(count, |ending| Arc::clone(ending.traffic())))
+            (Way::Connect, dialled, Arc::clone(&tunnel.traffic))
         }
     };
-    forward(&visitor.gate, subject, asked, Errand { destination, origin_form: wanted.origin_form, way, dialled, traffic }, request).await
+    let errand = Errand { destination, origin_form: wanted.origin_form, way, dialled, secure: inside.is_secure(), traffic };
+    forward(&visitor.gate, subject, asked, errand, request).await
+}
+
+/// A request of HTTP/2 as the same in HTTP/1.1.
+fn settle(request: Request<Incoming>) -> Result<Request<Incoming>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    http2::settle(&mut parts).map_err(|error| Refusal::new(error.reason(), format!("The head of the request was refused: {error}.")))?;
+    Ok(Request::from_parts(parts, body))
 }
 
 /// What a request names.
@@ -113,7 +158,8 @@ struct Wanted {
 
 fn read(inside: &Inside, request: &Request<Incoming>) -> Result<Wanted, Refusal> {
     let bad = |detail: String| Refusal::new(Reason::BadRequest, detail);
-    let target = target::parse(request.method().as_str(), request.uri().to_string().as_bytes())
+    let parse = if inside.is_secure() { target::parse_inside_tls } else { target::parse };
+    let target = parse(request.method().as_str(), request.uri().to_string().as_bytes())
         .map_err(|error| bad(format!("The request-target was refused: {error}.")))?;
     match (target, inside.destination()) {
         (RequestTarget::Absolute { destination, origin_form }, None) => Ok(Wanted { destination: Some(destination), origin_form }),

@@ -14,7 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 use super::until;
 use crate::{
@@ -27,19 +30,20 @@ use crate::{
 };
 
 /// Lets hyper serve the messages of a connection by `answer`. Gives the connection back when something else comes next.
-pub(super) async fn serve<A, B>(
-    downstream: Downstream,
+pub(super) async fn serve<S, A, B>(
+    downstream: Downstream<S>,
     draining: &watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> A,
-) -> Option<Downstream>
+) -> Option<Downstream<S>>
 where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Future<Output = Response<B>>,
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin + 'static,
 {
-    let answering = downstream.answering();
+    let answers = downstream.answers();
     let service = service_fn(|request| {
-        let (answering, answer) = (answering(), answer(request));
-        Box::pin(async { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, _answering: answering })) })
+        let (answering, answer) = (answers.begin(), answer(request));
+        Box::pin(async { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, _held: answering })) })
     });
     let mut connection =
         http1::Builder::new().auto_date_header(false).max_headers(MAX_FIELDS).serve_connection(TokioIo::new(downstream), service);
@@ -69,7 +73,7 @@ pub(super) async fn page(
     gate.within(subject.session.limits().request())?;
     let method = request.method().clone();
     let bytes = gather(request.into_body()).await?;
-    let visit = Visit { session: &subject.session, governing: &subject.governing, now: (gate.clock)() };
+    let visit = Visit { session: &subject.session, governing: &subject.governing, authority: &gate.authority, now: (gate.clock)() };
     Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response())
 }
 
@@ -89,13 +93,13 @@ async fn gather(body: Incoming) -> Result<Bytes, Refusal> {
     Ok(bytes.freeze())
 }
 
-/// A body on its way to the sandbox, and the word that it is.
-struct Sent<B> {
-    body: B,
-    _answering: Answering,
+/// A body on its way to the sandbox, and what is held until it is sent.
+pub(super) struct Sent<B, H = Answering> {
+    pub(super) body: B,
+    pub(super) _held: H,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Sent<B> {
+impl<B: Body<Data = Bytes> + Unpin, H: Unpin> Body for Sent<B, H> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -2,19 +2,27 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::destination::Destination;
-
-/// Makes a request's fields fit to leave: hop-by-hop fields and credentials for this proxy go (RFC 9110, section 7.6.1),
-/// Host becomes the destination that was judged, Via names this proxy.
-pub(crate) fn prepare_request(headers: &mut HeaderMap, destination: &Destination, via: &HeaderValue) {
+/// Makes a request's fields fit to leave: hop-by-hop fields and credentials for this proxy go (RFC 9110, section 7.6.1), Via
+/// names this proxy. That trailers are welcome stays said. Host and the framing are written with the connection, where HTTP/2
+/// leaves out Connection.
+pub(crate) fn prepare_request(headers: &mut HeaderMap, via: &HeaderValue) {
+    let welcomes_trailers = welcomes_trailers(headers);
     remove_hop_by_hop(headers);
     headers.remove(header::PROXY_AUTHORIZATION);
     headers.remove(header::EXPECT);
-    let authority = if destination.port == 80 { destination.host.to_string() } else { destination.to_string() };
-    if let Ok(host) = HeaderValue::try_from(authority) {
-        headers.insert(header::HOST, host);
+    // One request per connection: pools come with the identity they have to be keyed by.
+    headers.insert(header::CONNECTION, HeaderValue::from_static(if welcomes_trailers { "close, te" } else { "close" }));
+    if welcomes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     headers.append(header::VIA, via.clone());
+}
+
+/// Takes away what makes some servers act by another method than the one that was judged.
+pub(crate) fn strip_method_override(headers: &mut HeaderMap) {
+    for name in METHOD_OVERRIDE {
+        headers.remove(name);
+    }
 }
 
 /// Makes a response's fields fit to come in: hop-by-hop fields go, and so does what would make an origin's answer look
@@ -44,6 +52,7 @@ pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
         &header::EXPECT,
         &header::RANGE,
         &header::CACHE_CONTROL,
+        &header::TRAILER,
         &X_DENY_REASON,
         &PROXY_STATUS,
     ] {
@@ -55,6 +64,11 @@ pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
 pub(crate) fn is_loop(headers: &HeaderMap, via: &HeaderValue) -> bool {
     let via = via.as_bytes();
     headers.get_all(header::VIA).iter().any(|value| value.as_bytes().split(|&byte| byte == b',').any(|hop| hop.trim_ascii() == via))
+}
+
+fn welcomes_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::TE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.map(<[u8]>::trim_ascii).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
@@ -74,15 +88,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 const X_DENY_REASON: HeaderName = HeaderName::from_static("x-deny-reason");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+const METHOD_OVERRIDE: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 const KEPT_AGAINST_CONNECTION: [HeaderName; 6] =
     [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::AUTHORIZATION, header::COOKIE, header::VIA];
@@ -106,11 +121,20 @@ mod tests {
             ("proxy-authorization", "Basic b"),
             ("proxy-connection", "keep-alive"),
             ("upgrade", "h2c"),
-            ("te", "trailers"),
+            ("te", "gzip, Trailers"),
+            ("trailer", "x-checksum"),
             ("host", "other.test"),
         ]);
-        prepare_request(&mut headers, &Destination::parse(b"allowed.test:80", None).unwrap(), &VIA);
-        assert_eq!(headers, map(&[("authorization", "Bearer a"), ("host", "allowed.test"), ("via", "1.1 tidegate-1")]));
+        prepare_request(&mut headers, &VIA);
+        let left = [
+            ("authorization", "Bearer a"),
+            ("trailer", "x-checksum"),
+            ("host", "other.test"),
+            ("via", "1.1 tidegate-1"),
+            ("connection", "close, te"),
+            ("te", "trailers"),
+        ];
+        assert_eq!(headers, map(&left));
     }
 
     #[test]

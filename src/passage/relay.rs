@@ -52,7 +52,8 @@ impl Traffic {
         self.started.elapsed()
     }
 
-    fn last(&self) -> Instant {
+    /// When the last byte went either way; the beginning, where none did.
+    pub(crate) fn last(&self) -> Instant {
         self.started + Duration::from_millis(self.last.load(Ordering::Relaxed))
     }
 

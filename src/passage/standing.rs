@@ -7,36 +7,51 @@ use tokio::time::sleep;
 use super::{Gate, Subject};
 use crate::{
     destination::Destination,
-    policy::{Facts, Way},
+    policy::{Facts, Permit, Way},
+    reason::Reason,
     respond::Refusal,
 };
 
 /// A tunnel or an exchange that is under way.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     /// Whose it is, under the policy of when it began.
-    pub(super) subject: Subject,
-    pub(super) destination: Destination,
-    pub(super) way: Way,
+    pub(crate) subject: Subject,
+    pub(crate) destination: Destination,
+    pub(crate) way: Way,
     /// The address that was dialled.
-    pub(super) address: IpAddr,
+    pub(crate) address: IpAddr,
 }
 
 impl Stream {
     /// Ends once it may no longer be: its session is over, the entry that allowed it has ended, or a policy of a later
     /// generation refuses it.
-    pub(super) async fn withdrawn(&self, gate: &Gate) -> Refusal {
-        withdrawn(gate, || self.judge(gate)).await
+    pub(crate) async fn withdrawn(&self, gate: &Gate) -> Refusal {
+        withdrawn(gate, || self.judge(gate, |_| Ok(()))).await
+    }
+
+    /// The same for one that nobody reads: it ends too once a policy wants it read.
+    pub(super) async fn withdrawn_or_intercepted(&self, gate: &Gate) -> Refusal {
+        withdrawn(gate, || self.judge(gate, may_be_opaque)).await
     }
 
     /// Judges it by the policy of now. Gives back when that verdict may change by itself.
-    fn judge(&self, gate: &Gate) -> Result<Option<SystemTime>, Refusal> {
+    fn judge(&self, gate: &Gate, also: impl Fn(&Permit) -> Result<(), Refusal>) -> Result<Option<SystemTime>, Refusal> {
         let Self { destination, way, address, .. } = self;
         let subject = gate.again(&self.subject)?;
         let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
+        also(&permit)?;
         let until = [subject.governing.expires, permit.until()].into_iter().flatten().min();
         permit.admit(&[*address], &gate.upstream.own())?;
         Ok(until)
     }
+}
+
+fn may_be_opaque(permit: &Permit) -> Result<(), Refusal> {
+    if permit.intercepts() {
+        let detail = format!("The policy now wants requests to {} to be read; connect again.", permit.destination());
+        return Err(Refusal::new(Reason::OpaqueTunnel, detail));
+    }
+    Ok(())
 }
 
 /// Ends once `judge` refuses. It is asked at once, whenever sessions or policies change, and when the moment comes that it names,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     downstream::Downstream,
     limits::Slot,
-    policy::{Cleared, HelloFacts, Protocol, Way},
+    policy::{Cleared, Expectation, HelloFacts, Protocol, Way},
     respond::{Refusal, tls_alert},
     upstream::Dialled,
 };
@@ -26,18 +26,21 @@ pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mu
             let outcome = carry(gate, &subject, downstream, dialled, cleared, ending.traffic()).await;
             ending.end(outcome.err());
         }
-        Err(refusal) => {
-            // Upstream and record first: a sandbox that will not hang up holds nothing but its own connection.
-            drop(dialled);
-            let reason = refusal.reason();
-            ending.end(Some(refusal));
-            // Whoever speaks no TLS would take an alert for noise: the reason stands on the session's pages.
-            if downstream.speaks_tls() {
-                let _ = downstream.send(&tls_alert(reason)).await;
-            }
-            downstream.close().await;
-        }
+        Err(refusal) => turn_back(downstream, dialled, ending, refusal).await,
     }
+}
+
+/// Ends a tunnel at its first bytes.
+pub(crate) async fn turn_back(mut downstream: Downstream, dialled: Dialled, ending: Ending, refusal: Refusal) {
+    // Upstream and record first: a sandbox that will not hang up holds nothing but its own connection.
+    drop(dialled);
+    let reason = refusal.reason();
+    ending.end(Some(refusal));
+    // Whoever speaks no TLS would take an alert for noise: the reason stands on the session's pages.
+    if downstream.speaks_tls() {
+        let _ = downstream.send(&tls_alert(reason)).await;
+    }
+    downstream.close().await;
 }
 
 /// Bytes both ways until both have ended; the error is why the tunnel ended before its time.
@@ -63,7 +66,7 @@ async fn carry(
     };
     let ended = tokio::select! {
         end = carried => Ok(end),
-        refusal = stream.withdrawn(gate) => Err(refusal),
+        refusal = stream.withdrawn_or_intercepted(gate) => Err(refusal),
     };
     if !matches!(ended, Ok(End::Closed | End::Idle)) {
         let _ = (sandbox.set_zero_linger(), upstream.set_zero_linger());
@@ -77,6 +80,11 @@ async fn judge(downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared
     if expectation.protocol() == Protocol::Any {
         return Ok(expectation.decide_opaque()?);
     }
+    judge_hello(downstream, &expectation).await
+}
+
+/// Judges the `ClientHello` of a tunnel, which stays on the stream.
+pub(crate) async fn judge_hello(downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, Refusal> {
     let hello = downstream.client_hello().await?;
     Ok(expectation.decide_hello(&HelloFacts {
         server_name: hello.server_name.as_ref().map(|name| name.as_str().as_bytes()),

@@ -6,13 +6,19 @@ use toml::Spanned;
 
 use super::{
     addresses::{self, AddressRules},
+    conflicts,
+    credential::Credentials,
     decision::RuleRef,
     document::{Access, Document, WrittenEntry},
     index::{Entry, Index, ListKind},
     lists,
     patterns::{Pattern, PatternError, parse_net, shown},
     problem::{Problems, Source},
+    requests::REFUSED_METHODS,
+    rules::{RequestRule, RequestRules},
+    written_rule::WrittenRule,
 };
+use crate::wire::http1::MAX_METHOD;
 
 /// The lists of a policy, ready to decide.
 #[derive(Debug)]
@@ -21,7 +27,9 @@ pub(super) struct Rules {
     pub(super) allow: Index,
     pub(super) deny: Arc<Index>,
     pub(super) addresses: Arc<AddressRules>,
-    pub(super) skip: Vec<Entry>,
+    pub(super) skip: Index,
+    pub(super) requests: RequestRules,
+    pub(super) credentials: Credentials,
 }
 
 impl Rules {
@@ -40,14 +48,67 @@ impl Rules {
         }
         let deny = Arc::new(Index::new(deny));
         let opened = document.addresses.iter().filter_map(|net| compile_address(net, problems)).collect();
-        let plain = |host: &Spanned<String>| WrittenEntry { host: host.clone(), speaks: None, until: None, report: false };
-        let skip: Vec<_> = document.skip.iter().map(plain).collect();
+        let skip = compile_hosts(&document.skip, ListKind::TlsSkip, problems);
+        let requests = compile_rules(document, &allow, &skip, problems);
+        let skip = Index::new(skip);
+        let credentials = Credentials::compile(&document.credentials, &skip, problems);
         Self {
             allow: Index::new(allow),
             addresses: Arc::new(AddressRules { opened: Index::new(opened), denied: deny.clone() }),
             deny,
-            skip: compile_entries(&skip, ListKind::TlsSkip, problems),
+            skip,
+            requests,
+            credentials,
         }
+    }
+}
+
+fn compile_hosts(written: &[Spanned<String>], list: ListKind, problems: &mut Problems) -> Vec<Entry> {
+    let plain = |host: &Spanned<String>| WrittenEntry { host: host.clone(), speaks: None, until: None, report: false, intercept: None };
+    compile_entries(&written.iter().map(plain).collect::<Vec<_>>(), list, problems)
+}
+
+fn compile_rules(document: &Document, allow: &[Entry], skip: &[Entry], problems: &mut Problems) -> RequestRules {
+    let mut rules = Vec::with_capacity(document.rules.len());
+    for (place, written) in document.rules.iter().enumerate() {
+        let mut hosts = compile_hosts(&written.hosts, ListKind::RuleHosts, problems);
+        for host in &mut hosts {
+            host.pattern.widen_to_every_port();
+        }
+        let hosts = Index::new(hosts);
+        // A host that is no pattern was left out, and with it goes the whole document.
+        conflicts::report(&hosts, &written.hosts, allow, skip, problems);
+        rules.push((hosts, Arc::new(compile_rule(written, place + 1, problems))));
+    }
+    RequestRules(rules)
+}
+
+fn compile_rule(written: &WrittenRule, number: usize, problems: &mut Problems) -> RequestRule {
+    for method in &written.methods {
+        if let Some(message) = no_method(method.get_ref()) {
+            problems.error(method.span(), format!("{message}: {}", shown(method.get_ref())), None);
+        }
+    }
+    let paths = written.paths.iter().filter_map(|path| or_report(path.get_ref().parse(), path.span(), problems)).collect();
+    let name = written.name.as_ref().map_or_else(|| format!("rule {number}"), |name| name.get_ref().clone());
+    RequestRule {
+        methods: written.methods.iter().map(|method| method.get_ref().as_str().into()).collect(),
+        paths,
+        max_request_body: written.max_request_body,
+        rule: rule_at(&problems.source, &written.span, name),
+    }
+}
+
+/// Why something is no method that a rule may let through.
+fn no_method(method: &str) -> Option<&'static str> {
+    let is_word = (1..=MAX_METHOD).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let lower = method.bytes().any(|byte| byte.is_ascii_lowercase());
+    let refused = REFUSED_METHODS.iter().any(|refused| refused.eq_ignore_ascii_case(method));
+    match (is_word, lower, refused) {
+        (false, _, _) => Some("a method is a word such as GET"),
+        (true, true, _) => Some("methods are compared exactly, write it in capitals"),
+        (true, false, true) => Some("no rule lets this method through"),
+        (true, false, false) => None,
     }
 }
 
@@ -58,8 +119,8 @@ fn compile_entries(written: &[WrittenEntry], list: ListKind, problems: &mut Prob
 fn compile_entry(written: &WrittenEntry, list: ListKind, problems: &mut Problems) -> Option<Entry> {
     let host = &written.host;
     let parsed = host.get_ref().parse::<Pattern>().and_then(|pattern| match list {
-        // A deny can hardly be too wide.
-        ListKind::Deny => Ok(pattern),
+        // What narrows can hardly be too wide.
+        ListKind::Deny | ListKind::RuleHosts => Ok(pattern),
         ListKind::Allow | ListKind::ControlPlane | ListKind::TlsSkip | ListKind::Addresses => pattern.check_width().map(|()| pattern),
     });
     let pattern = or_report(parsed, host.span(), problems)?;
@@ -69,12 +130,19 @@ fn compile_entry(written: &WrittenEntry, list: ListKind, problems: &mut Problems
         problems.error(speaks.span(), message, Some("name the port that speaks it, such as \"example.com:8443\"".into()));
         return None;
     }
+    if let Some(intercept) = &written.intercept
+        && let Some((message, help)) = conflicts::never_tls(&pattern, written.speaks.as_ref().map(|speaks| *speaks.get_ref()))
+    {
+        problems.error(intercept.span(), message, Some(help.into()));
+        return None;
+    }
     Some(Entry {
         list,
         pattern,
         speaks: written.speaks.as_ref().map(|speaks| *speaks.get_ref()),
         until: written.until,
         report: written.report,
+        intercept: written.intercept.is_some(),
         rule: rule_at(&problems.source, &host.span(), host.get_ref().as_str()),
         group: None,
     })
@@ -114,6 +182,7 @@ fn included(document: &Document, problems: &mut Problems) -> Vec<Entry> {
                 speaks: None,
                 until: None,
                 report: false,
+                intercept: false,
                 rule,
                 group: Some(group.clone()),
             });
@@ -142,7 +211,7 @@ fn compile_address(written: &Spanned<String>, problems: &mut Problems) -> Option
     }
     let rule = rule_at(&problems.source, &written.span(), text.as_str());
     let pattern = Pattern::every_port_of(net);
-    Some(Entry { list: ListKind::Addresses, pattern, speaks: None, until: None, report: false, rule, group: None })
+    Some(Entry { list: ListKind::Addresses, pattern, speaks: None, until: None, report: false, intercept: false, rule, group: None })
 }
 
 fn rule_at(source: &Source, span: &Range<usize>, entry: impl Into<Arc<str>>) -> RuleRef {

@@ -50,12 +50,68 @@ impl Protocol {
 #[derive(Debug)]
 pub struct Cleared {
     pub(super) would_deny: Option<Reason>,
+    pub(super) origin_form: Option<Box<str>>,
+    pub(super) body_limit: Option<BodyLimit>,
+    pub(super) strips_method_override: bool,
 }
 
 impl Cleared {
+    /// Leave for what no rule looks into.
+    pub(super) fn plain(would_deny: Option<Reason>) -> Self {
+        Self { would_deny, origin_form: None, body_limit: None, strips_method_override: false }
+    }
+
     /// What would have been refused, had report mode not let it through.
     pub fn would_deny(&self) -> Option<Reason> {
         self.would_deny
+    }
+
+    /// Path and query as they have to leave: the spelling that rules judged. None where they leave as they came.
+    pub fn origin_form(&self) -> Option<&str> {
+        self.origin_form.as_deref()
+    }
+
+    /// How long the body may be.
+    pub fn body_limit(&self) -> Option<&BodyLimit> {
+        self.body_limit.as_ref()
+    }
+
+    /// The most octets that the body may have.
+    pub fn max_request_body(&self) -> Option<u64> {
+        self.body_limit.as_ref().map(BodyLimit::octets)
+    }
+
+    /// Whether fields that make a server take another method have to go, since the method was judged.
+    pub fn strips_method_override(&self) -> bool {
+        self.strips_method_override
+    }
+}
+
+/// How long the body of one request may be, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyLimit {
+    octets: u64,
+    rule: RuleRef,
+    destination: Destination,
+}
+
+impl BodyLimit {
+    pub(super) fn new(octets: u64, rule: RuleRef, destination: Destination) -> Self {
+        Self { octets, rule, destination }
+    }
+
+    /// The most octets of the body, its framing not counted.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// The refusal of a longer one.
+    pub fn exceeded(&self) -> Box<Denial> {
+        let Self { octets, rule, destination } = self;
+        let detail = format!("A body to {} may have {octets} octets, by {rule}, and this one has more.", destination.host);
+        let mut denial = Denial::new(Reason::BodyTooLarge, detail).of(destination);
+        denial.rule = Some(rule.clone());
+        Box::new(denial)
     }
 }
 

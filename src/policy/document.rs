@@ -5,10 +5,12 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use toml::{Spanned, de::DeValue};
 
 use super::{
+    credential,
     decision::{Protocol, RuleRef},
     problem::{Problems, Source},
     requests::Ech,
     table::{Table, string, wrong_type},
+    written_rule::WrittenRule,
 };
 
 /// How much a policy allows before its own entries: the access level.
@@ -80,10 +82,12 @@ pub(super) struct Document {
     pub(super) deny: Vec<WrittenEntry>,
     pub(super) control_plane: Vec<WrittenEntry>,
     pub(super) report: bool,
+    pub(super) rules: Vec<WrittenRule>,
     pub(super) addresses: Vec<Spanned<String>>,
     pub(super) skip: Vec<Spanned<String>>,
     pub(super) ech: Ech,
     pub(super) limits: Limits,
+    pub(super) credentials: Vec<credential::Written>,
 }
 
 /// An entry of `allow`, `deny` or `control_plane` as written: a string, or a table with more to say.
@@ -93,6 +97,7 @@ pub(super) struct WrittenEntry {
     pub(super) speaks: Option<Spanned<Protocol>>,
     pub(super) until: Option<SystemTime>,
     pub(super) report: bool,
+    pub(super) intercept: Option<Spanned<bool>>,
 }
 
 impl Document {
@@ -106,10 +111,12 @@ impl Document {
             deny: Vec::new(),
             control_plane: Vec::new(),
             report: false,
+            rules: Vec::new(),
             addresses: Vec::new(),
             skip: Vec::new(),
             ech: Ech::default(),
             limits: Limits::default(),
+            credentials: Vec::new(),
         }
     }
 
@@ -124,6 +131,8 @@ impl Document {
         document.deny = parse_entries(&mut table, "deny", problems);
         document.control_plane = parse_entries(&mut table, "control_plane", problems);
         document.report = table.boolean("report", problems).is_some_and(Spanned::into_inner);
+        let rules = table.array("rule", problems);
+        document.rules = rules.into_iter().filter_map(|rule| WrittenRule::parse(rule, problems)).collect();
         if let Some(mut addresses) = table.table("addresses", problems) {
             document.addresses = addresses.strings("allow", problems);
             addresses.finish(&[], problems);
@@ -134,6 +143,7 @@ impl Document {
         if let Some(limits) = table.table("limits", problems) {
             document.parse_limits(limits, problems);
         }
+        document.credentials = credential::read(&mut table, problems);
         table.finish(LATER, problems);
         document
     }
@@ -191,7 +201,7 @@ fn parse_entries(table: &mut Table<'_>, key: &'static str, problems: &mut Proble
 
 fn parse_entry(value: Spanned<DeValue<'_>>, list: &'static str, problems: &mut Problems) -> Option<WrittenEntry> {
     let what = format!("an entry of \"{list}\"");
-    let plain = |host| WrittenEntry { host, speaks: None, until: None, report: false };
+    let plain = |host| WrittenEntry { host, speaks: None, until: None, report: false, intercept: None };
     match value.get_ref() {
         DeValue::String(_) => string(&value, &what, problems).map(plain),
         DeValue::Table(_) => parse_entry_table(Table::of(value, &what, problems)?, list, problems),
@@ -209,9 +219,12 @@ fn parse_entry_table(mut table: Table<'_>, list: &'static str, problems: &mut Pr
     }
     let until = table.moment("until", problems);
     let report = table.boolean("report", problems).is_some_and(Spanned::into_inner);
-    let speaks = if list == "deny" { None } else { parse_speaks(&mut table, problems) };
-    table.finish(LATER_ENTRY, problems);
-    Some(WrittenEntry { host: host?, speaks, until, report })
+    let (speaks, intercept) = match list {
+        "deny" => (None, None),
+        _ => (parse_speaks(&mut table, problems), table.boolean("intercept", problems).filter(|set| *set.get_ref())),
+    };
+    table.finish(&[], problems);
+    Some(WrittenEntry { host: host?, speaks, until, report, intercept })
 }
 
 /// Reads `tls = true` or `http = true`; `false` is what an entry says anyway.
@@ -225,17 +238,12 @@ fn parse_speaks(table: &mut Table<'_>, problems: &mut Problems) -> Option<Spanne
 }
 
 /// Keys of the contract that this version does not have yet, with why.
-const LATER: &[(&str, &str)] = &[
-    ("rule", "rules finer than a host need interception, which this version does not have"),
-    ("credential", "putting credentials into requests needs interception, which this version does not have"),
-    ("content", "judging content needs interception, which this version does not have"),
-];
+const LATER: &[(&str, &str)] = &[("content", "judging content needs interception, which this version does not have")];
 const LATER_LIMITS: &[(&str, &str)] = &[
     ("dns_queries_per_second", "there is no DNS door in this version"),
     ("bytes_per_second", "this version does not limit bytes"),
     ("upload_budget", "this version does not limit bytes"),
 ];
-const LATER_ENTRY: &[(&str, &str)] = &[("intercept", "this version does not intercept")];
 
 /// The largest limit: four times it, the burst, still fits 32 bits.
 const MAX_LIMIT: u32 = 1_000_000_000;

@@ -47,6 +47,8 @@ pub enum ListKind {
     Addresses,
     /// `[tls] skip`.
     TlsSkip,
+    /// `hosts` of a `[[rule]]`.
+    RuleHosts,
 }
 
 impl ListKind {
@@ -58,6 +60,7 @@ impl ListKind {
             Self::Deny => "deny",
             Self::Addresses => "[addresses] allow",
             Self::TlsSkip => "[tls] skip",
+            Self::RuleHosts => "[[rule]] hosts",
         }
     }
 }
@@ -72,6 +75,8 @@ pub(super) struct Entry {
     /// The entry counts before this moment.
     pub(super) until: Option<SystemTime>,
     pub(super) report: bool,
+    /// Whether TLS that it lets through has to end here.
+    pub(super) intercept: bool,
     pub(super) rule: RuleRef,
     /// The group of a shipped list that holds it.
     pub(super) group: Option<Arc<str>>,

@@ -7,13 +7,14 @@ use toml::Spanned;
 use super::{
     addresses::is_local_name,
     compile::Rules,
+    credential,
     document::{Access, Document, WrittenEntry},
     patterns::{Depth, HostPattern, Pattern, Ports},
     problem::Problems,
 };
 use crate::{
     address::{Opening, classify, is_never_opened},
-    destination::Destination,
+    destination::{Destination, Host},
 };
 
 /// Looks over a document as far as it could be read.
@@ -31,6 +32,8 @@ pub(super) fn lint(document: &Document, rules: &Rules, problems: &mut Problems) 
         lint_foreign_wildcards(&entries, rules, problems);
     }
     lint_includes(document, problems);
+    lint_rules(document, rules, problems);
+    lint_credentials(document, rules, problems);
 }
 
 type Parsed<'a> = (&'a WrittenEntry, Pattern);
@@ -69,6 +72,35 @@ fn lint_includes(document: &Document, problems: &mut Problems) {
             problems.warning(name.span(), format!("\"{}\" is included already", name.get_ref()), None);
         }
         seen.push(name.get_ref());
+    }
+}
+
+/// Warns of rules for hosts that nothing allows. Only hosts that are spelled out are looked up.
+fn lint_rules(document: &Document, rules: &Rules, problems: &mut Problems) {
+    if document.level() == Access::Full {
+        return;
+    }
+    for host in document.rules.iter().flat_map(|rule| &rule.hosts) {
+        let Ok(pattern) = host.get_ref().parse::<Pattern>() else { continue };
+        let named = pattern.exact_name().map(Host::Name);
+        let Some(spelled) = named.or_else(|| host.get_ref().parse().ok().map(Host::Ip)) else { continue };
+        let destination = Destination { host: spelled, port: 443 };
+        if rules.allow.find(&destination, SystemTime::UNIX_EPOCH).host.is_none() {
+            let help = format!("a rule narrows what is allowed; add allow = [\"{pattern}\"]");
+            problems.warning(host.span(), format!("the rule for \"{pattern}\" has no effect: nothing allows that host"), Some(help));
+        }
+    }
+}
+
+/// Warns of credentials that nobody can ask with.
+fn lint_credentials(document: &Document, rules: &Rules, problems: &mut Problems) {
+    for (host, place) in credential::places(&document.credentials) {
+        let destination = host.destination();
+        let any_name = document.level() == Access::Full && destination.port == 443;
+        if !any_name && rules.allow.find(&destination, SystemTime::UNIX_EPOCH).port.is_none() {
+            let help = format!("write allow = [\"{host}\"]: a credential allows nothing by itself");
+            problems.warning(place.clone(), format!("no entry allows {host}, where a credential is put in"), Some(help));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     addresses::{AddressRules, Own, explain_refused},
     decision::{Denial, Protocol, RuleRef},
     requests::{Ech, Expectation},
+    rules::Bearing,
 };
 use crate::{destination::Destination, reason::Reason};
 
@@ -28,6 +29,10 @@ pub struct Permit {
     pub(super) would_deny: Option<Reason>,
     /// Whether what is refused later is reported instead.
     pub(super) report: bool,
+    /// The rules about the destination.
+    pub(super) rules: Bearing,
+    /// Whether TLS has to be looked into.
+    pub(super) intercepts: bool,
 }
 
 impl Permit {
@@ -58,7 +63,14 @@ impl Permit {
 
     /// What the bytes of the connection will be held to.
     pub fn expectation(&self) -> Expectation {
-        Expectation { destination: self.destination.clone(), protocol: self.protocol, ech: self.ech, report: self.report }
+        let Self { protocol, ech, report, .. } = *self;
+        Expectation { destination: self.destination.clone(), protocol, ech, report, rules: self.rules.clone() }
+    }
+
+    /// Whether TLS has to end here, so that requests can be judged: a rule names the host, or its entry asks for it. A
+    /// tunnel that is passed on unread would escape what was decided.
+    pub fn intercepts(&self) -> bool {
+        self.intercepts
     }
 
     /// Judges the addresses that the name resolved to (or that was spelled out). Refused ones are dropped; if none is

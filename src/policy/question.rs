@@ -20,6 +20,8 @@ pub struct Question {
     /// Whether the connection would speak TLS, where the target says so.
     pub tls: bool,
     pub method: Option<Box<str>>,
+    /// Path and query.
+    pub origin_form: Box<str>,
 }
 
 /// What would pass.
@@ -33,7 +35,8 @@ pub struct Approval {
 
 impl Question {
     /// Reads `http://host[:port][/…]` as the proxy would be asked for it, `https://host[:port][/…]` as CONNECT followed by
-    /// TLS, and `host[:port]` as CONNECT alone, on port 443 where none is written.
+    /// TLS, and `host[:port]` as CONNECT alone, on port 443 where none is written. The method of a request is GET where none
+    /// is named; a method without a path is one for `/`.
     ///
     /// # Errors
     /// [`Reason::BadRequest`], as the wire would answer.
@@ -45,22 +48,30 @@ impl Question {
         if !method.is_none_or(is_token) {
             return Err(malformed("a method is a word such as GET"));
         }
-        let method = method.map(Into::into);
+        let named = method.map(Into::into);
+        let method = named.clone().or_else(|| Some("GET".into()));
         // A client keeps the fragment to itself (RFC 9110, section 7.1).
         let target = target.split('#').next().unwrap_or_default();
         match target.split_once("://") {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match target::parse("GET", target.as_bytes()) {
-                Ok(RequestTarget::Absolute { destination, .. }) => Ok(Self { destination, way: Way::Http, tls: false, method }),
+                Ok(RequestTarget::Absolute { destination, origin_form }) => {
+                    Ok(Self { destination, way: Way::Http, tls: false, method, origin_form })
+                }
                 Ok(_) => Err(malformed("write http://host/path")),
                 Err(error) => Err(malformed(&error.to_string())),
             },
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
-                // What stands behind the authority is said inside TLS.
-                let authority = rest.split(['/', '?']).next().unwrap_or_default();
-                Ok(Self { destination: parse_authority(authority)?, way: Way::Connect, tls: true, method })
+                let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+                let destination = parse_authority(authority)?;
+                let origin_form = format!("{slash}{path_and_query}").into();
+                Ok(Self { destination, way: Way::Connect, tls: true, method, origin_form })
             }
             Some(_) => Err(malformed("only http:// and https:// can be asked about")),
-            None => Ok(Self { destination: parse_authority(target)?, way: Way::Connect, tls: false, method }),
+            None => {
+                let destination = parse_authority(target)?;
+                Ok(Self { destination, way: Way::Connect, tls: false, method: named, origin_form: "/".into() })
+            }
         }
     }
 
@@ -70,7 +81,7 @@ impl Question {
     /// # Errors
     /// What the wire would refuse it with.
     pub fn decide(&self, policy: &Policy, now: SystemTime) -> Result<Approval, Box<Denial>> {
-        let Self { destination, way, tls, method } = self;
+        let Self { destination, way, tls, method, origin_form } = self;
         let permit = policy.decide_destination(&Facts { destination, way: *way, now })?;
         let expectation = permit.expectation();
         let rule = permit.rule().cloned();
@@ -82,7 +93,7 @@ impl Question {
             would_deny = would_deny.or(expectation.decide_opaque()?.would_deny());
         }
         if let Some(method) = method {
-            let cleared = expectation.decide_request(&RequestFacts { method, host: None, target: None })?;
+            let cleared = expectation.decide_request(&RequestFacts { method, host: None, target: None, origin_form, body_length: None })?;
             would_deny = would_deny.or(cleared.would_deny());
         }
         Ok(Approval { rule, would_deny })

@@ -1,6 +1,9 @@
 //! What the bytes of a permitted connection may show: the server name of a `ClientHello`, the head of an HTTP request.
 
-use super::decision::{Cleared, Denial, Protocol};
+use super::{
+    decision::{Cleared, Denial, Protocol},
+    rules::{Bearing, Requested},
+};
 use crate::{
     destination::{Destination, Host},
     reason::Reason,
@@ -33,6 +36,7 @@ pub struct Expectation {
     pub(super) protocol: Protocol,
     pub(super) ech: Ech,
     pub(super) report: bool,
+    pub(super) rules: Bearing,
 }
 
 /// What a `ClientHello` shows.
@@ -53,6 +57,10 @@ pub struct RequestFacts<'a> {
     pub host: Option<&'a [u8]>,
     /// The authority of an absolute-form target, its port filled in by the scheme.
     pub target: Option<&'a Destination>,
+    /// Path and query as sent; `*` in asterisk-form.
+    pub origin_form: &'a str,
+    /// Octets of its body, where they are known beforehand.
+    pub body_length: Option<u64>,
 }
 
 impl Expectation {
@@ -79,12 +87,12 @@ impl Expectation {
         }
         let Some(server_name) = facts.server_name else {
             if host.ip().is_some() || self.protocol == Protocol::Any {
-                return Ok(Cleared { would_deny: None });
+                return Ok(Cleared::plain(None));
             }
             return self.refuse(Reason::OpaqueTunnel, format!("The ClientHello to {host} names no server (no SNI)."));
         };
         match Host::parse(server_name) {
-            Ok(Host::Name(name)) if host.name() == Some(&name) => Ok(Cleared { would_deny: None }),
+            Ok(Host::Name(name)) if host.name() == Some(&name) => Ok(Cleared::plain(None)),
             Ok(_) | Err(_) => {
                 let shown = server_name.get(..MAX_SHOWN).unwrap_or(server_name).escape_ascii();
                 self.refuse(Reason::Misdirected, format!("The ClientHello asks for \"{shown}\", but the connection is to {host}."))
@@ -98,7 +106,7 @@ impl Expectation {
     /// [`Reason::OpaqueTunnel`] unless the entry lets any protocol through.
     pub fn decide_opaque(&self) -> Result<Cleared, Box<Denial>> {
         let wanted = match self.protocol {
-            Protocol::Any => return Ok(Cleared { would_deny: None }),
+            Protocol::Any => return Ok(Cleared::plain(None)),
             Protocol::Tls => "TLS",
             Protocol::Http => "HTTP",
         };
@@ -106,11 +114,23 @@ impl Expectation {
     }
 
     /// Judges the head of a request: every name in it must be the destination, and a port that is written must be its
-    /// port. Methods that only proxies and mirrors answer are refused in report mode too.
+    /// port. Methods that only proxies and mirrors answer are refused in report mode too. Then the rules about the
+    /// destination judge method, path and the length of the body; in report mode they change nothing.
     ///
     /// # Errors
-    /// [`Reason::MethodRefused`], [`Reason::BadRequest`] where Host is malformed, [`Reason::Misdirected`].
+    /// [`Reason::MethodRefused`]; [`Reason::BadRequest`] where Host is malformed, or a path that rules judge is;
+    /// [`Reason::Misdirected`]; [`Reason::MethodNotAllowed`], [`Reason::PathNotAllowed`], [`Reason::BodyTooLarge`].
     pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Cleared, Box<Denial>> {
+        let named = self.decide_names(facts)?;
+        let &RequestFacts { method, origin_form, body_length, .. } = facts;
+        let judged = self.rules.judge(&Requested { method, origin_form, body_length }, &self.destination);
+        if self.report {
+            return Ok(Cleared::plain(named.would_deny().or(judged.err().map(|denial| denial.reason))));
+        }
+        judged
+    }
+
+    fn decide_names(&self, facts: &RequestFacts<'_>) -> Result<Cleared, Box<Denial>> {
         if REFUSED_METHODS.iter().any(|method| method.eq_ignore_ascii_case(facts.method)) {
             let detail = format!("The method {} is never passed on.", facts.method.to_ascii_uppercase());
             return Err(Box::new(Denial::new(Reason::MethodRefused, detail).of(&self.destination)));
@@ -126,7 +146,7 @@ impl Expectation {
             return self
                 .refuse(Reason::Misdirected, format!("The request target names {named}, but the connection is to {}.", self.destination));
         }
-        host.map_or(Ok(Cleared { would_deny: None }), |named| self.decide_host(&named))
+        host.map_or(Ok(Cleared::plain(None)), |named| self.decide_host(&named))
     }
 
     /// Judges what a Host field names, its port filled in with the destination's.
@@ -135,21 +155,21 @@ impl Expectation {
     /// [`Reason::Misdirected`] where it is not the destination.
     pub fn decide_host(&self, named: &Destination) -> Result<Cleared, Box<Denial>> {
         if *named == self.destination {
-            return Ok(Cleared { would_deny: None });
+            return Ok(Cleared::plain(None));
         }
         self.refuse(Reason::Misdirected, format!("The Host field names {named}, but the connection is to {}.", self.destination))
     }
 
     fn refuse(&self, reason: Reason, detail: String) -> Result<Cleared, Box<Denial>> {
         if self.report {
-            return Ok(Cleared { would_deny: Some(reason) });
+            return Ok(Cleared::plain(Some(reason)));
         }
         Err(Box::new(Denial::new(reason, detail).of(&self.destination)))
     }
 }
 
 /// TRACE and TRACK mirror credentials back (RFC 9110, section 9.3.8); CONNECT asks for a tunnel in a tunnel.
-const REFUSED_METHODS: &[&str] = &["CONNECT", "TRACE", "TRACK"];
+pub(super) const REFUSED_METHODS: &[&str] = &["CONNECT", "TRACE", "TRACK"];
 
 /// Most of an offending server name that a denial shows, in octets.
 const MAX_SHOWN: usize = 100;

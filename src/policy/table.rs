@@ -1,7 +1,10 @@
 //! TOML tables read key by key: what is missing, of the wrong type or unknown becomes a problem with its place, and
 //! reading goes on, so that one look finds all of them.
 
-use std::{ops::Range, time::SystemTime};
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use toml::{
     Spanned,
@@ -9,7 +12,7 @@ use toml::{
     value::{Datetime, Offset},
 };
 
-use super::problem::Problems;
+use super::{durations, problem::Problems};
 
 /// What is left of a table to be read.
 pub(crate) struct Table<'t> {
@@ -68,6 +71,37 @@ impl<'t> Table<'t> {
         }
         wrong_type(&value, &format!("\"{key}\""), "a whole number", problems);
         None
+    }
+
+    /// A number of octets: a whole number, or one with a unit, as in "1 MiB".
+    pub(crate) fn octets(&mut self, key: &'static str, problems: &mut Problems) -> Option<u64> {
+        let value = self.take(key)?;
+        let octets = match value.get_ref() {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) => octets(text),
+            DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                wrong_type(&value, &format!("\"{key}\""), "a number of octets, such as \"1 MiB\"", problems);
+                return None;
+            }
+        };
+        if octets.is_none() {
+            let help = "write a number of octets, or one with B, KB, KiB, MB, MiB, GB or GiB: \"1 MiB\"";
+            problems.error(value.span(), format!("\"{key}\" names no size"), Some(help.into()));
+        }
+        octets
+    }
+
+    /// A duration, spelled as `500ms`, `10s`, `10m` or `1h`.
+    pub(crate) fn duration(&mut self, key: &'static str, problems: &mut Problems) -> Option<Duration> {
+        let text = self.string(key, problems)?;
+        match durations::parse(text.get_ref()) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                let help = "write a whole number and its unit, ms, s, m or h: \"500ms\", \"10s\", \"1h\"";
+                problems.error(text.span(), format!("{error}: {:?}", text.get_ref()), Some(help.into()));
+                None
+            }
+        }
     }
 
     /// A moment; it has an offset from UTC.
@@ -164,6 +198,22 @@ pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>, what: &str, wanted: &str,
     problems.error(value.span(), format!("{what} must be {wanted}, not {found}"), None);
 }
 
+/// The octets that a number with a unit names.
+fn octets(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit())?);
+    let unit = match unit.trim_start_matches(' ') {
+        "B" => 1,
+        "KB" => 1_000,
+        "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// The moment that a TOML date-time with an offset names; `None` before 1970 and where part of it is missing.
 fn system_time(written: &Datetime) -> Option<SystemTime> {
     let (date, time) = (written.date?, written.time?);
@@ -178,12 +228,22 @@ fn system_time(written: &Datetime) -> Option<SystemTime> {
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468;
     let minutes = (days * 24 + i64::from(time.hour)) * 60 + i64::from(time.minute) - offset;
     let seconds = u64::try_from(minutes * 60 + i64::from(time.second.unwrap_or_default())).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::new(seconds, time.nanosecond.unwrap_or_default()))
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, time.nanosecond.unwrap_or_default()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [("1 MiB", 1 << 20), ("10 KB", 10_000), ("0 B", 0), ("2GiB", 2 << 30), ("3 GB", 3_000_000_000)] {
+            assert_eq!(octets(text), Some(expected), "{text}");
+        }
+        for text in ["", "1", "MiB", "-1 B", "1.5 MiB", "1 mib", "1 MiB ", "1\tB", "99999999999 GiB", "18446744073709551616 B"] {
+            assert_eq!(octets(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn moments() {

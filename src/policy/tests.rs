@@ -1,6 +1,7 @@
 use super::*;
 
 mod properties;
+mod rules;
 
 fn policy(text: &str) -> Policy {
     match Policy::parse("policy.toml", text) {

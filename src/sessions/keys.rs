@@ -13,8 +13,8 @@ use pasetors::{
 };
 use zeroize::Zeroizing;
 
-use super::files::{self, StoreError};
 use crate::{
+    files::{self, StoreError},
     secret::Secret,
     token::{self, Claims, KeyId, TokenError, VerifyingKeys},
 };
@@ -74,7 +74,7 @@ fn make(directory: &Path, now: SystemTime) -> Result<(), StoreError> {
     rand::fill(&mut tail).map_err(failed)?;
     let now = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
     let name = format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), &*hex(&tail));
-    files::replace(directory, &name, format!("{}\n", &*hex(&*seed)).as_bytes())
+    files::replace(directory, &name, format!("{}\n", &*hex(&*seed)).as_bytes(), files::PRIVATE)
         .map_err(|error| StoreError::new(&directory.join(name), &error))
 }
 

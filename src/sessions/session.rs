@@ -12,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     audit::{bounded_method, bounded_path},
-    credentials::Credential,
+    credentials::{Credential, Equipped},
     destination::Host,
     limits::SessionLimits,
-    policy::{Denial, Policy, RuleRef, grant::Grant},
+    policy::{Denial, RuleRef, grant::Grant},
     reason::Reason,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Session {
 
 /// What a reload replaces at once.
 pub(crate) struct Governing {
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy: Arc<Equipped>,
     pub(crate) generation: u64,
     pub(crate) expires: Option<SystemTime>,
     pub(crate) grant: Grant,

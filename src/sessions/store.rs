@@ -10,11 +10,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use super::keys::Keys;
+use crate::{
     files::{self, StoreError},
-    keys::Keys,
+    policy::grant::Grant,
+    token::is_session_id,
 };
-use crate::{policy::grant::Grant, token::is_session_id};
 
 /// One session as its file has it. Every key must be there: one that was lost must not be taken for one never written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +116,7 @@ impl Store {
         if text.len() as u64 > MAX_RECORD {
             return Err(io::Error::other(format!("a session's record is {MAX_RECORD} bytes at most")));
         }
-        files::replace(&self.records, &format!("{}{SUFFIX}", record.id), &text)
+        files::replace(&self.records, &format!("{}{SUFFIX}", record.id), &text, files::PRIVATE)
     }
 
     /// Removes a record; one that stays is removed another time.

@@ -1,7 +1,5 @@
-use std::time::Duration;
-
 use super::*;
-use crate::{destination::Destination, policy::Denial};
+use crate::{destination::Destination, files, policy::Denial};
 
 const ALICE: &str = "alice-token-alice-token-alice-token";
 const INNER: &str = "inner-token-inner-token-inner-token";
@@ -11,8 +9,8 @@ fn noon() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_262_400)
 }
 
-fn policy(text: &str) -> Arc<Policy> {
-    Arc::new(Policy::parse("policy.toml", text).unwrap().0)
+fn policy(text: &str) -> Arc<Equipped> {
+    Arc::new(Equipped::bare(Policy::parse("policy.toml", text).unwrap().0))
 }
 
 fn settings(id: &str, token: Option<&str>) -> SessionSettings {
@@ -36,7 +34,7 @@ fn start(entry: Entry, settings: Vec<SessionSettings>) -> Result<Sessions, Sessi
 }
 
 fn all(sessions: Vec<SessionSettings>) -> Settings {
-    Settings { sessions, policy: None }
+    Settings { sessions, policy: None, patience: Duration::ZERO }
 }
 
 fn identify(sessions: &Sessions, token: Option<&str>) -> Result<String, Reason> {
@@ -182,7 +180,7 @@ impl Ground {
 
     fn try_start(&self, configured: Vec<SessionSettings>, now: SystemTime) -> Result<Sessions, String> {
         let store = Store::open(self.0.path(), now).map_err(|error| error.to_string())?;
-        let settings = Settings { sessions: configured, policy: Some(policy("")) };
+        let settings = Settings { sessions: configured, policy: Some(policy("")), patience: Duration::ZERO };
         Sessions::new(Entry::Required, settings, Some(store), now).map_err(|error| error.to_string())
     }
 
@@ -258,7 +256,7 @@ fn a_revoked_session_stays_revoked() {
         first.revoke(id, noon()).unwrap();
         assert!(watched.has_changed().unwrap(), "whoever holds a tunnel is told");
     }
-    first.apply(Settings { sessions: configured(), policy: Some(policy("")) }).unwrap();
+    first.apply(Settings { sessions: configured(), policy: Some(policy("")), patience: Duration::ZERO }).unwrap();
     let second = ground.start(configured());
     for sessions in [&first, &second] {
         assert_eq!(tokens.each_ref().map(|token| who(sessions, token, noon())), [const { Err(Reason::SessionRevoked) }; 3]);
@@ -300,7 +298,7 @@ fn a_session_without_its_policy_is_refused() {
     let (session, token) = first.create(Draft { policy: Some(path.clone()), ..draft("s1") }, noon()).unwrap();
     assert_eq!(session.governing().policy.name(), path.to_str().unwrap());
     std::fs::write(&path, "allow = [\"*\"]").unwrap();
-    let reload = first.apply(Settings { sessions: Vec::new(), policy: None });
+    let reload = first.apply(Settings { sessions: Vec::new(), policy: None, patience: Duration::ZERO });
     assert!(matches!(reload, Err(SessionsError::Policy(..))), "{reload:?}");
     assert_eq!(who(&first, &token, noon()), Ok("s1".into()), "the old one stays in force");
     assert_eq!(who(&ground.start(Vec::new()), &token, noon()), Err(Reason::PolicyUnavailable));
@@ -359,8 +357,13 @@ fn tokens_of_every_key_are_good_and_the_last_one_signs() {
     let first = ground.start(vec![settings("s1", None)]);
     let old = first.mint("s1", noon()).unwrap();
     let added = ground.path("keys/zz-2");
-    files::replace(added.parent().unwrap(), "zz-2", "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60\n".as_bytes())
-        .unwrap();
+    files::replace(
+        added.parent().unwrap(),
+        "zz-2",
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60\n".as_bytes(),
+        files::PRIVATE,
+    )
+    .unwrap();
     let second = ground.start(vec![settings("s1", None)]);
     let new = second.mint("s1", noon()).unwrap();
     assert_eq!((who(&second, &old, noon()), who(&second, &new, noon())), (Ok("s1".into()), Ok("s1".into())));

@@ -9,12 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, rt::Executor as _};
 
-use super::{tasks::Tasks, upload::FirstFault};
+use super::{
+    tasks::Tasks,
+    upload::{Fault, FirstFault},
+};
 use crate::downstream::Timer;
 
-/// Streamed as fast as it is asked for, without trailers. An error is a body that is not whole: the upstream broke it off,
+/// Streamed as fast as it is asked for, its trailers included. An error is a body that is not whole: the upstream broke it off,
 /// sent nothing for the idle time, or the request it answers was given up. When this is dropped, so is the connection.
 pub(crate) struct ResponseBody {
     inner: Incoming,
@@ -23,12 +26,24 @@ pub(crate) struct ResponseBody {
     idle: Duration,
     timer: Timer,
     fault: FirstFault,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 impl ResponseBody {
     pub(super) fn new(inner: Incoming, idle: Duration, fault: FirstFault, tasks: Tasks) -> Self {
-        Self { rest: inner.size_hint().exact(), inner, idle, timer: Timer::default(), fault, _tasks: tasks }
+        // In HTTP/2 a length may stand where there is no body, as in the answer to HEAD.
+        let rest = if inner.is_end_stream() { None } else { inner.size_hint().exact() };
+        Self { rest, inner, idle, timer: Timer::default(), fault, tasks }
+    }
+
+    /// Breaks off the exchange once `withdrawn` ends, and closes the connection, whether or not anybody reads.
+    pub(crate) fn end_when(&self, withdrawn: impl Future<Output = ()> + Send + 'static) {
+        let (group, fault) = (self.tasks.group(), FirstFault::clone(&self.fault));
+        self.tasks.group().execute(async move {
+            withdrawn.await;
+            let _ = fault.set(Fault::Withdrawn);
+            group.end();
+        });
     }
 
     /// A body that seems to have ended.
@@ -50,22 +65,20 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
-                ready!(this.timer.poll_expired(context, this.idle));
-                return Poll::Ready(Some(Err(format!("the upstream sent nothing for {:?}", this.idle).into())));
-            };
-            this.timer.disarm();
-            return Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
-                None => this.end(),
-                Some(Ok(Err(_trailers))) => continue,
-                Some(Ok(Ok(data))) => {
-                    this.rest = this.rest.map(|rest| rest.saturating_sub(data.len() as u64));
-                    Some(Ok(Frame::data(data)))
-                }
-                Some(Err(error)) => Some(Err(error.into())),
-            });
-        }
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            ready!(this.timer.poll_expired(context, this.idle));
+            return Poll::Ready(Some(Err(format!("the upstream sent nothing for {:?}", this.idle).into())));
+        };
+        this.timer.disarm();
+        Poll::Ready(match frame {
+            None => this.end(),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.rest = this.rest.map(|rest| rest.saturating_sub(length));
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+        })
     }
 
     fn is_end_stream(&self) -> bool {

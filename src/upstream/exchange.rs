@@ -1,9 +1,9 @@
-//! One request to the operator's own upstream, and its answer, over a connection of their own.
+//! One request upstream, and its answer, over a connection of their own.
 
 use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
 use http_body::Body;
 use hyper::{
     body::Incoming,
@@ -19,15 +19,15 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Failure, Upstream,
+    Dialled, Failure, Upstream,
     answer::ResponseBody,
     interleaved,
     origin::Origin,
     tasks::Tasks,
     tls::{self, TlsClient},
-    upload::{self, Fault, FirstFault, LengthInDoubt, Progress},
+    upload::{self, BodyFault, Fault, FirstFault, LengthInDoubt, Progress},
 };
-use crate::{destination::Host, endpoint::Endpoint, reason::Reason, wire::http1::HeadError};
+use crate::{destination::Host, endpoint::Endpoint, policy::Cleared, reason::Reason, wire::http1::HeadError};
 
 /// How long each wait of an exchange may take, beside resolving and connecting.
 #[derive(Debug, Clone, Copy)]
@@ -43,17 +43,13 @@ pub(crate) struct ExchangeTimeouts {
 impl Upstream {
     /// Sends one request to the operator's own endpoint, over HTTP/2 where TLS agrees on it, else over HTTP/1.1, and returns the
     /// answer with its body still to come. Of the request's URI its path and query count: they hold the endpoint's prefix
-    /// already. Host, `:authority` and scheme are the endpoint's, the framing is ours; every other header leaves as it is.
+    /// already. The rest is as in [`exchange_over`](Self::exchange_over).
     ///
-    /// The endpoint is the operator's word: its addresses are not judged, but this program's own listeners are never dialled. An
-    /// answer that comes early is returned at once, and the request's body goes on being sent until the answer's is dropped. A
-    /// body that fails leaves an aborted request upstream, never a whole one. Whoever drops this or the answer's body closes the
-    /// connection.
+    /// The endpoint is the operator's word: its addresses are not judged, but this program's own listeners are never dialled.
     ///
     /// # Errors
-    /// [`Reason::DnsFailed`], [`Reason::ConnectFailed`], [`Reason::TlsFailed`], [`Reason::UpstreamTimeout`],
-    /// [`Reason::UpstreamClosed`], [`Reason::LoopDetected`]; [`Reason::BadRequest`] where the request's own body failed, and
-    /// [`Reason::Internal`] for a request that cannot be written.
+    /// Those of [`exchange_over`](Self::exchange_over), [`Reason::DnsFailed`], [`Reason::ConnectFailed`] and
+    /// [`Reason::LoopDetected`].
     pub(crate) async fn exchange<B>(
         &self,
         endpoint: &Endpoint,
@@ -67,11 +63,58 @@ impl Upstream {
     {
         let (stream, address) = self.reach(endpoint).await?;
         let about = About { endpoint, address, timeouts };
-        let connection = if endpoint.secure {
-            let stream = Box::new(self.secure(&about, tls, stream).await?);
-            if tls::speaks_h2(&stream) { Connection::H2(stream) } else { Connection::H1OverTls(stream) }
-        } else {
-            Connection::H1(stream)
+        self.ask(&about, endpoint.secure.then_some(tls), stream, request).await
+    }
+
+    /// Sends one request over a connection that a permit admitted, and returns the answer with its body still to come. Without
+    /// `tls`: plain HTTP/1.1. With it: to whoever shows a certificate for the permit's host, over HTTP/2 where TLS agrees on it,
+    /// else over HTTP/1.1.
+    ///
+    /// Of the request's URI its path and query count. Host, `:authority` and scheme are the destination's, the framing is
+    /// ours, HTTP/2 leaves out Connection, and a cookie in crumbs is joined where HTTP/1.1 wants it whole; every other header, and
+    /// trailers both ways, pass as they are (in HTTP/1.1 those that `Trailer` names). An answer that comes early is returned at
+    /// once, and the request's body goes on being sent until the answer's is dropped. A body that fails leaves an aborted request
+    /// upstream, never a whole one. Whoever drops this or the answer's body closes the connection.
+    ///
+    /// # Errors
+    /// [`Reason::TlsFailed`], [`Reason::UpstreamTimeout`], [`Reason::UpstreamClosed`]; where the request's own body failed, what a
+    /// [`BodyFault`] says, else [`Reason::BadRequest`]; [`Reason::Internal`] for a request that cannot be written.
+    pub(crate) async fn exchange_over<B>(
+        &self,
+        dialled: Dialled,
+        cleared: Cleared,
+        tls: Option<&TlsClient>,
+        timeouts: ExchangeTimeouts,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let (destination, address) = (dialled.permit().destination().clone(), dialled.address());
+        let endpoint = Endpoint { secure: tls.is_some(), destination, prefix: Box::default() };
+        let about = About { endpoint: &endpoint, address, timeouts };
+        self.ask(&about, tls, dialled.open(cleared), request).await
+    }
+
+    async fn ask<B>(
+        &self,
+        about: &About<'_>,
+        tls: Option<&TlsClient>,
+        stream: TcpStream,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let timeouts = about.timeouts;
+        let connection = match tls {
+            None => Connection::H1(stream),
+            Some(tls) => {
+                let stream = Box::new(self.secure(about, tls, stream).await?);
+                if tls::speaks_h2(&stream) { Connection::H2(stream) } else { Connection::H1OverTls(stream) }
+            }
         };
         let fault = FirstFault::default();
         let request = about.addressed(request, &connection)?;
@@ -145,12 +188,14 @@ impl About<'_> {
         let authority = self.endpoint.authority();
         parts.headers.remove(header::HOST);
         if let Connection::H2(_) = connection {
+            parts.headers.remove(header::CONNECTION);
             let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority).path_and_query(path);
             parts.uri = uri.build().map_err(|_| unwritable())?;
             parts.version = Version::HTTP_2;
         } else {
             let host = HeaderValue::try_from(authority).map_err(|_| unwritable())?;
             parts.headers.insert(header::HOST, host);
+            join_cookie(&mut parts.headers);
             parts.uri = path.into();
             parts.version = Version::HTTP_11;
         }
@@ -160,6 +205,9 @@ impl About<'_> {
     /// Whose fault it is that no answer came. Nothing that the upstream sent is repeated: it may echo what it was sent.
     fn blame(&self, error: &hyper::Error, fault: &FirstFault) -> Failure {
         match fault.get() {
+            Some(Fault::Told(BodyFault { reason, detail })) => {
+                Failure { reason: *reason, detail: detail.clone(), address: Some(self.address) }
+            }
             Some(Fault::Source(words)) => {
                 self.failure(Reason::BadRequest, &format!("was sent only a part of the request, whose body broke off: {words}"))
             }
@@ -169,8 +217,20 @@ impl About<'_> {
             Some(Fault::Stalled) => {
                 self.failure(Reason::UpstreamTimeout, &format!("took nothing of the request for {:?}", self.timeouts.idle))
             }
-            None => self.failure(Reason::UpstreamClosed, &format!("gave no answer that can be passed on: {}", in_words(error))),
+            Some(Fault::Withdrawn) | None => {
+                self.failure(Reason::UpstreamClosed, &format!("gave no answer that can be passed on: {}", in_words(error)))
+            }
         }
+    }
+}
+
+/// HTTP/2 may split a cookie, HTTP/1.1 wants it whole (RFC 9113, section 8.2.3).
+fn join_cookie(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookie);
     }
 }
 

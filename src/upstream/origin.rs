@@ -13,7 +13,7 @@ use crate::wire::http1::ResponseReader;
 
 /// A connection that carries one request and its answer. Interim answers (1xx) end here; an answer whose framing is in
 /// doubt is an error, since hyper would repair it and the sandbox might read it otherwise.
-pub(crate) struct Origin<S> {
+pub(super) struct Origin<S> {
     stream: S,
     buffer: BytesMut,
     /// None once the head has been judged.
@@ -22,7 +22,7 @@ pub(crate) struct Origin<S> {
 }
 
 impl<S: AsyncRead + Unpin> Origin<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, buffer: BytesMut::new(), head: Some(ResponseReader::default()), interim: 0 }
     }
 

@@ -1,27 +1,27 @@
-//! The tasks of one exchange: hyper begins some for HTTP/2, and none may outlive whoever waits for the answer.
+//! The tasks of one exchange or connection: hyper begins some for HTTP/2, and none may outlive whoever waits for the answer.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
-/// What runs for one exchange, and ends when this is dropped.
+/// What runs for one exchange or connection, and ends when this is dropped.
 #[derive(Default)]
-pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    pub(super) fn group(&self) -> Group {
+    pub(crate) fn group(&self) -> Group {
         Group(Arc::downgrade(&self.0))
     }
 }
 
-/// Where tasks of an exchange are begun, also by one another: they do not keep it alive.
+/// Where tasks are begun, also by one another: they keep nothing alive.
 #[derive(Clone)]
-pub(super) struct Group(Weak<Mutex<JoinSet<()>>>);
+pub(crate) struct Group(Weak<Mutex<JoinSet<()>>>);
 
 impl Group {
     /// Ends them all, the one that calls this included.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some(tasks) = self.0.upgrade() {
             tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         }

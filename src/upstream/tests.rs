@@ -24,7 +24,7 @@ const AAAA: RecordType = RecordType::AAAA;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a scripted name server does with a query.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Records(Vec<RData>),
     /// Aliases from the name asked for, one to the next, and what stands at the last.
     Alias(Vec<&'static str>, Vec<RData>),
@@ -36,13 +36,13 @@ pub(super) enum Reply {
 }
 
 /// A name server on loopback, UDP and TCP, that answers by a script and remembers what it was asked.
-pub(super) struct NameServer {
-    pub(super) address: SocketAddr,
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<(String, RecordType)>>>,
 }
 
 impl NameServer {
-    pub(super) async fn start(script: impl Fn(RecordType, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(RecordType, usize) -> Reply + Send + Sync + 'static) -> Self {
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
@@ -89,7 +89,7 @@ impl NameServer {
         Self { address, asked }
     }
 
-    pub(super) fn asked(&self) -> Vec<(String, RecordType)> {
+    pub(crate) fn asked(&self) -> Vec<(String, RecordType)> {
         let mut asked = self.asked.lock().unwrap().clone();
         asked.sort();
         asked
@@ -132,7 +132,7 @@ fn replies(query: &Message, reply: Reply, tcp: bool) -> Vec<Vec<u8>> {
     vec![message.to_vec().unwrap()]
 }
 
-pub(super) fn v4(octets: [u8; 4]) -> RData {
+pub(crate) fn v4(octets: [u8; 4]) -> RData {
     RData::A(rdata::A(Ipv4Addr::from(octets)))
 }
 

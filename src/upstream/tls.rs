@@ -1,6 +1,9 @@
-//! TLS to the operator's own upstreams: by whom they are verified, and what went wrong in words.
+//! TLS to upstreams: by whom they are verified, and what went wrong in words.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
@@ -10,7 +13,8 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::destination::Host;
+use super::Failure;
+use crate::{destination::Host, reason::Reason};
 
 /// A TLS client that trusts the system's roots and those of the operator, for HTTP/2 and HTTP/1.1, from TLS 1.2 on. Sessions are
 /// resumed from memory.
@@ -57,6 +61,30 @@ impl TlsClient {
             Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsTrouble::Name)?,
         };
         TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await.map_err(|error| TlsTrouble::of(&error))
+    }
+}
+
+/// A TLS client that is made once it is needed: where nothing needs one, nobody has to be trusted.
+pub(crate) struct LazyTlsClient {
+    extra: Vec<CertificateDer<'static>>,
+    made: OnceLock<Result<TlsClient, TlsClientError>>,
+}
+
+impl LazyTlsClient {
+    /// Trusts `extra` beside the system's roots.
+    pub(crate) fn new(extra: Vec<CertificateDer<'static>>) -> Self {
+        Self { extra, made: OnceLock::new() }
+    }
+
+    /// # Errors
+    /// [`Reason::TlsFailed`] where no client can be made; the operator finds the cause in the log.
+    pub(crate) fn get(&self) -> Result<&TlsClient, Failure> {
+        let make = || TlsClient::new(&self.extra).inspect_err(|error| tracing::error!(%error, "there is no TLS to upstreams"));
+        self.made.get_or_init(make).as_ref().map_err(|error| Failure {
+            reason: Reason::TlsFailed,
+            detail: format!("This proxy cannot speak TLS to upstreams: {error}."),
+            address: None,
+        })
     }
 }
 
@@ -174,6 +202,10 @@ mod tests {
         assert_eq!(none, TlsClientError::NoRoots);
         assert!(none.to_string().ends_with("or name a file of them by [upstream] ca_file"));
         let broken = CertificateDer::from(&b"no certificate"[..]);
+        let failure = LazyTlsClient::new(vec![broken.clone()]).get().map(drop).unwrap_err();
+        assert_eq!(failure.reason, Reason::TlsFailed);
+        let beginning = "This proxy cannot speak TLS to upstreams: certificate 1 of [upstream] ca_file cannot be a root: ";
+        assert!(failure.detail.starts_with(beginning), "{failure}");
         assert_eq!(TlsClient::trusting(vec![broken.clone()], &[]).map(drop), Err(TlsClientError::NoRoots));
         assert!(matches!(TlsClient::trusting(Vec::new(), &[broken]), Err(TlsClientError::Root { number: 1, .. })));
     }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as StdError,
+    fmt,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
@@ -9,22 +10,50 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
 
+use crate::reason::Reason;
+
+/// An error of a request's body that says itself what it comes to: the exchange fails by it, in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BodyFault {
+    pub(crate) reason: Reason,
+    /// One whole sentence.
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl StdError for BodyFault {}
+
 /// Why an exchange was given up, whatever hyper makes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The body of the request could not be read; the cause in its own words.
+    /// The body of the request could not be read, and its source says what that comes to.
+    Told(BodyFault),
+    /// The same; the cause in its own words.
     Source(String),
     /// It ended before its announced length, or gave a piece that goes beyond it.
     Length,
     /// The upstream took nothing of it for too long.
     Stalled,
+    /// Whoever asked may not have the answer any more.
+    Withdrawn,
+}
+
+impl Fault {
+    fn of(error: Box<dyn StdError + Send + Sync>) -> Self {
+        error.downcast().map_or_else(|error| Self::Source(error.to_string()), |told| Self::Told(*told))
+    }
 }
 
 /// The first fault of an exchange.
@@ -41,7 +70,7 @@ enum Stage {
     Ended(Instant),
 }
 
-/// A request body whose trailers are dropped.
+/// A request body, its trailers included.
 pub(super) struct Upload<B> {
     inner: B,
     /// Octets still to come, where a length was announced.
@@ -58,18 +87,19 @@ pub(super) struct LengthInDoubt;
 #[derive(Clone)]
 pub(super) struct Progress(watch::Receiver<Stage>);
 
-/// Puts the body under watch, and its length into the head: a length that is known, else chunks.
+/// Puts the body under watch, and its length into the head: a length that is known, else chunks where that is not for frames
+/// to say.
 pub(super) fn watched<B: Body>(request: Request<B>, fault: &FirstFault) -> Result<(Request<Upload<B>>, Progress), LengthInDoubt> {
     let (mut parts, inner) = request.into_parts();
     let length = announced(&parts.headers)?.or_else(|| inner.size_hint().exact());
     parts.headers.remove(header::TRANSFER_ENCODING);
-    parts.headers.remove(header::TRAILER);
-    let without_body = matches!(parts.method, Method::GET | Method::HEAD) && inner.is_end_stream();
+    let means_a_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     match length {
-        Some(0) if without_body => {}
+        Some(0) if !means_a_body && inner.is_end_stream() => {}
         Some(length) => {
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
+        None if parts.version == Version::HTTP_2 => {}
         None => {
             parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
@@ -91,9 +121,9 @@ fn announced(headers: &HeaderMap) -> Result<Option<u64>, LengthInDoubt> {
 impl<B> Upload<B> {
     fn fail(&self, fault: Fault) -> Box<dyn StdError + Send + Sync> {
         let words = match &fault {
-            Fault::Source(words) => words.clone(),
+            Fault::Told(BodyFault { detail: words, .. }) | Fault::Source(words) => words.clone(),
             Fault::Length => "the body is not as long as was announced".to_owned(),
-            Fault::Stalled => "the body was not taken".to_owned(),
+            Fault::Stalled | Fault::Withdrawn => "the exchange was given up".to_owned(),
         };
         let _ = self.fault.set(fault);
         words.into()
@@ -120,30 +150,28 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
-                this.stage.send_if_modified(|stage| std::mem::replace(stage, Stage::Source) != Stage::Source);
-                return Poll::Pending;
-            };
-            let data = match frame.map(|frame| frame.map(Frame::into_data)) {
-                None if matches!(this.rest, None | Some(0)) => {
-                    this.end();
-                    return Poll::Ready(None);
-                }
-                None => return Poll::Ready(Some(Err(this.fail(Fault::Length)))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(this.fail(Fault::Source(error.into().to_string()))))),
-                Some(Ok(Err(_trailers))) => continue,
-                Some(Ok(Ok(data))) => data,
-            };
-            if let Some(rest) = &mut this.rest {
-                let Some(left) = rest.checked_sub(data.len() as u64) else {
-                    return Poll::Ready(Some(Err(this.fail(Fault::Length))));
-                };
-                *rest = left;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            this.stage.send_if_modified(|stage| std::mem::replace(stage, Stage::Source) != Stage::Source);
+            return Poll::Pending;
+        };
+        let Some(frame) = frame else {
+            if !matches!(this.rest, None | Some(0)) {
+                return Poll::Ready(Some(Err(this.fail(Fault::Length))));
             }
-            this.stage.send_replace(Stage::Upstream);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+            this.end();
+            return Poll::Ready(None);
+        };
+        let frame = frame.map_err(|error| this.fail(Fault::of(error.into())))?;
+        if let Some(rest) = &mut this.rest {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            // Nothing comes after trailers.
+            match rest.checked_sub(length).filter(|left| *left == 0 || frame.is_data()) {
+                Some(left) => *rest = left,
+                None => return Poll::Ready(Some(Err(this.fail(Fault::Length)))),
+            }
         }
+        this.stage.send_replace(Stage::Upstream);
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,7 +16,8 @@ pub const MAX_TARGET: usize = 8 * 1024;
 pub enum RequestTarget {
     /// `CONNECT host:port`.
     Authority(Destination),
-    /// `GET http://host[:port]/path?query`; the scheme is always `http`, the port 80 where none is written.
+    /// `GET http://host[:port]/path?query`; the scheme is always `http`, the port 80 where none is written. Inside TLS the
+    /// scheme is always `https`, the port 443.
     Absolute {
         destination: Destination,
         /// Path and query as they go upstream; begins with `/`.
@@ -34,6 +35,17 @@ pub enum RequestTarget {
 /// Visible ASCII only, and none of `` " # < > \ ` ``: RFC 3986 has no place for them in a request-target, and servers
 /// differ on what they mean. (`^ { | }` are as foreign to it, but clients send them and nobody mistakes them.)
 pub fn parse(method: &str, target: &[u8]) -> Result<RequestTarget, TargetError> {
+    read(method, target, parse_absolute)
+}
+
+/// The same for a request inside TLS, where absolute-form takes `https`, and the port is 443 where none is written.
+pub fn parse_inside_tls(method: &str, target: &[u8]) -> Result<RequestTarget, TargetError> {
+    read(method, target, parse_absolute_inside_tls)
+}
+
+type Absolute = fn(&str, &str) -> Result<RequestTarget, TargetError>;
+
+fn read(method: &str, target: &[u8], absolute: Absolute) -> Result<RequestTarget, TargetError> {
     let target = printable(target)?;
     if method == "CONNECT" {
         return Ok(RequestTarget::Authority(Destination::parse(target.as_bytes(), None)?));
@@ -45,7 +57,7 @@ pub fn parse(method: &str, target: &[u8]) -> Result<RequestTarget, TargetError> 
         return Ok(RequestTarget::Origin(target.into()));
     }
     let (scheme, rest) = target.split_once("://").ok_or_else(|| TargetError::Form(excerpt(target.as_bytes())))?;
-    parse_absolute(scheme, rest)
+    absolute(scheme, rest)
 }
 
 fn printable(target: &[u8]) -> Result<&str, TargetError> {
@@ -62,16 +74,32 @@ fn printable(target: &[u8]) -> Result<&str, TargetError> {
 }
 
 fn parse_absolute(scheme: &str, rest: &str) -> Result<RequestTarget, TargetError> {
-    let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if scheme.eq_ignore_ascii_case("https") {
+        let (authority, _) = split_authority(rest);
         return Err(TargetError::HttpsWithoutConnect(Destination::parse(authority.as_bytes(), Some(443))?));
     }
     if !scheme.eq_ignore_ascii_case("http") {
         return Err(TargetError::Scheme(excerpt(scheme.as_bytes())));
     }
-    let destination = Destination::parse(authority.as_bytes(), Some(80))?;
+    absolute(rest, 80)
+}
+
+fn parse_absolute_inside_tls(scheme: &str, rest: &str) -> Result<RequestTarget, TargetError> {
+    if !scheme.eq_ignore_ascii_case("https") {
+        return Err(TargetError::SchemeInsideTls(excerpt(scheme.as_bytes())));
+    }
+    absolute(rest, 443)
+}
+
+fn absolute(rest: &str, default_port: u16) -> Result<RequestTarget, TargetError> {
+    let (authority, path_and_query) = split_authority(rest);
+    let destination = Destination::parse(authority.as_bytes(), Some(default_port))?;
     let slash = if path_and_query.starts_with('/') { "" } else { "/" };
     Ok(RequestTarget::Absolute { destination, origin_form: format!("{slash}{path_and_query}").into() })
+}
+
+fn split_authority(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
 /// A request-target that cannot be served.
@@ -87,6 +115,8 @@ pub enum TargetError {
     Form(Box<str>),
     /// Absolute-form with a scheme other than `http`.
     Scheme(Box<str>),
+    /// Absolute-form with a scheme other than `https`, inside TLS.
+    SchemeInsideTls(Box<str>),
     /// Absolute-form with `https`: TLS ends at the destination, so it is reached by CONNECT.
     HttpsWithoutConnect(Destination),
     Destination(DestinationError),
@@ -114,6 +144,7 @@ impl fmt::Display for TargetError {
             Self::Form(target) => {
                 write!(f, "the request-target has no form that its method may have, send http://host/path to the proxy: \"{target}\"")
             }
+            Self::SchemeInsideTls(scheme) => write!(f, "inside TLS the scheme is https, not \"{scheme}\""),
             Self::Scheme(scheme) => write!(f, "a proxy serves http:// targets and CONNECT, no other scheme: \"{scheme}\""),
             Self::HttpsWithoutConnect(destination) => {
                 write!(f, "an https:// target cannot be fetched without a tunnel, send CONNECT {destination} instead")

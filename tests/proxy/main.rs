@@ -7,6 +7,9 @@
 //! - `replies`: what a refusal looks like
 //! - `sessions`: who is asked who they are, and what a sandbox may learn about itself
 //! - `session_records`: sessions made, kept and revoked while the proxy runs
+//! - `authority`: the root to trust, as a sandbox and as its owner finds it
+//! - `rules`: methods, paths and bodies of requests to an allowed host
+//! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -17,14 +20,17 @@
 
 mod addresses;
 mod agreement;
+mod authority;
 mod clients;
 mod consistency;
 mod destinations;
 mod framing;
 mod harness;
+mod interception;
 mod records;
 mod regressions;
 mod replies;
+mod rules;
 mod running;
 mod session_records;
 mod sessions;

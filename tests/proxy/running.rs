@@ -68,7 +68,7 @@ fn threat_129_policies_that_do_not_start() {
         ("include = [\"nonsense\"]", &["policy.toml:1:", "nonsense", "^"]),
         ("[limits]\ntunnels = -1", &["policy.toml:2:", "^"]),
         ("[limits]\ntunels = 1", &["policy.toml:2:1", "tunels", "^"]),
-        ("[[rule]]\nhosts = [\"a.test\"]", &["policy.toml:1:", "^"]),
+        ("[[rule]]\nmethods = [\"GET\"]", &["policy.toml:1:", "^"]),
         ("[addresses]\nallow = [\"10.0.0.0/40\"]", &["policy.toml:2:", "^"]),
     ] {
         assert_does_not_start(Setup::new(policy), says);

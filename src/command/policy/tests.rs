@@ -17,7 +17,7 @@ error: unknown key \"alow\"
 2 | alow = []
   | ^^^^
   |
-help: the keys here are access, include, allow, deny, control_plane, report, addresses, tls, limits
+help: the keys here are access, include, allow, deny, control_plane, report, rule, addresses, tls, limits, credential
 
 ";
     let expected = Done { code: 1, out: out.into(), err: "2 errors, 0 warnings\n".into() };

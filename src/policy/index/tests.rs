@@ -7,6 +7,7 @@ fn index(patterns: impl IntoIterator<Item = String>) -> Index {
         speaks: None,
         until: None,
         report: false,
+        intercept: false,
         rule: RuleRef { entry: pattern.into(), source: "policy.toml".into(), line: 1 },
         group: None,
     };

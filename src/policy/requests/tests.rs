@@ -2,7 +2,7 @@ use super::*;
 
 fn expectation(destination: &str, protocol: Protocol) -> Expectation {
     let destination = Destination::parse(destination.as_bytes(), None).unwrap();
-    Expectation { destination, protocol, ech: Ech::Refuse, report: false }
+    Expectation { destination, protocol, ech: Ech::Refuse, report: false, rules: Bearing::default() }
 }
 
 fn reason(decision: Result<Cleared, Box<Denial>>) -> Option<Reason> {
@@ -61,7 +61,13 @@ fn every_name_in_a_request_is_the_destination() {
     let http = expectation("example.com:8080", Protocol::Http);
     let ask = |host: Option<&str>, target: Option<&str>| {
         let target = target.map(|target| Destination::parse(target.as_bytes(), Some(80)).unwrap());
-        reason(http.decide_request(&RequestFacts { method: "GET", host: host.map(str::as_bytes), target: target.as_ref() }))
+        reason(http.decide_request(&RequestFacts {
+            method: "GET",
+            host: host.map(str::as_bytes),
+            target: target.as_ref(),
+            origin_form: "/",
+            body_length: None,
+        }))
     };
     assert_eq!(ask(None, None), None);
     for host in ["example.com", "example.com:8080", "EXAMPLE.COM.:8080"] {
@@ -86,13 +92,17 @@ fn methods_that_are_never_passed_on() {
         http.report = report;
         for method in ["TRACE", "TRACK", "CONNECT", "trace"] {
             assert_eq!(
-                reason(http.decide_request(&RequestFacts { method, host: None, target: None })),
+                reason(http.decide_request(&RequestFacts { method, host: None, target: None, origin_form: "/", body_length: None })),
                 Some(Reason::MethodRefused),
                 "{method}"
             );
         }
         for method in ["GET", "HEAD", "OPTIONS", "POST", "PROPFIND"] {
-            assert_eq!(reason(http.decide_request(&RequestFacts { method, host: None, target: None })), None, "{method}");
+            assert_eq!(
+                reason(http.decide_request(&RequestFacts { method, host: None, target: None, origin_form: "/", body_length: None })),
+                None,
+                "{method}"
+            );
         }
     }
 }
@@ -106,7 +116,15 @@ fn report_mode_clears_and_says_so() {
     assert_eq!(hello(None, false), Some(Reason::OpaqueTunnel));
     assert_eq!(hello(Some(b"example.com".as_slice()), true), Some(Reason::EchNotAllowed));
     assert_eq!(report.decide_opaque().unwrap().would_deny(), Some(Reason::OpaqueTunnel));
-    let request = |host: &'static str| report.decide_request(&RequestFacts { method: "GET", host: Some(host.as_bytes()), target: None });
+    let request = |host: &'static str| {
+        report.decide_request(&RequestFacts {
+            method: "GET",
+            host: Some(host.as_bytes()),
+            target: None,
+            origin_form: "/",
+            body_length: None,
+        })
+    };
     assert_eq!(request("evil.example").unwrap().would_deny(), Some(Reason::Misdirected));
     assert_eq!(request("[evil]").unwrap_err().reason, Reason::BadRequest);
 }
@@ -116,6 +134,8 @@ fn denials_say_what_was_seen() {
     let tls = expectation("example.com:443", Protocol::Tls);
     let denial = tls.decide_hello(&HelloFacts { server_name: Some(b"evil\n.example"), encrypted: false }).unwrap_err();
     assert_eq!(denial.to_string(), "misdirected: The ClientHello asks for \"evil\\n.example\", but the connection is to example.com.");
-    let denial = tls.decide_request(&RequestFacts { method: "GET", host: Some(b"evil.example"), target: None }).unwrap_err();
+    let denial = tls
+        .decide_request(&RequestFacts { method: "GET", host: Some(b"evil.example"), target: None, origin_form: "/", body_length: None })
+        .unwrap_err();
     assert_eq!(denial.to_string(), "misdirected: The Host field names evil.example:443, but the connection is to example.com:443.");
 }

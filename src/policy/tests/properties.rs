@@ -120,7 +120,7 @@ fn way() -> impl Strategy<Value = Way> {
 }
 
 /// Adds lines to a document as their reader would: lists grow, anything else is replaced.
-fn add(document: &str, lines: &str) -> String {
+pub(super) fn add(document: &str, lines: &str) -> String {
     fn merge(into: &mut toml::Table, from: toml::Table) {
         for (key, value) in from {
             match (into.get_mut(&key), value) {

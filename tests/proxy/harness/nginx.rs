@@ -100,11 +100,15 @@ http {
     default_type application/octet-stream;
     server {
         listen 127.0.0.1:PLAIN;
-        listen 127.0.0.1:SECURE ssl;
+        listen 127.0.0.1:SECURE ssl http2;
         ssl_certificate CERTIFICATE;
         ssl_certificate_key KEY;
         root DIRECTORY/root;
         autoindex on;
+        location /v1/mirror {
+            add_header X-Mirrored \"$http_x_api_key\";
+            return 200 \"$server_protocol host=$http_host key=$http_x_api_key authorization=$http_authorization override=$http_x_http_method_override\\n\";
+        }
     }
 }
 ";

@@ -1,0 +1,130 @@
+//! The local certificate authority, and the TLS configurations by which hosts are served whose connections are intercepted.
+
+mod validity;
+mod root;
+mod store;
+mod served;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use rustls::ServerConfig;
+
+use self::{
+    root::{Root, Trouble},
+    served::Served,
+};
+use crate::{
+    metrics::{Leaf, Metrics},
+    policy::Permit,
+};
+
+/// An authority that is opened at its first need, so that who intercepts nothing has none.
+pub(crate) struct LocalAuthority {
+    state: Option<PathBuf>,
+    metrics: Arc<Metrics>,
+    opened: Mutex<Option<Arc<Authority>>>,
+}
+
+impl LocalAuthority {
+    /// Kept in the directory `state`. One that is there already is opened at once.
+    ///
+    /// # Errors
+    /// One that is there and cannot be used.
+    pub(crate) fn new(state: Option<&Path>, metrics: Arc<Metrics>, now: SystemTime) -> Result<Self, AuthorityError> {
+        let local = Self { state: state.map(Path::to_owned), metrics, opened: Mutex::default() };
+        if state.is_some_and(store::exists) {
+            local.get(now)?;
+        }
+        Ok(local)
+    }
+
+    /// The authority; the first call opens it, and makes it where there is none yet. One that failed is tried again.
+    ///
+    /// # Errors
+    /// It cannot be used, or there is no place for it.
+    pub(crate) fn get(&self, now: SystemTime) -> Result<Arc<Authority>, AuthorityError> {
+        let state = self.state.as_deref().ok_or_else(|| AuthorityError::new("there is no place for it: name one by [state] dir"))?;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(authority) = &*opened {
+            return Ok(Arc::clone(authority));
+        }
+        let authority = Arc::new(Authority::open(state, now)?);
+        *opened = Some(Arc::clone(&authority));
+        Ok(authority)
+    }
+
+    /// See [`Authority::server_config`]. Each call is counted.
+    pub(crate) fn server_config(&self, session: &str, permit: &Permit, now: SystemTime) -> Result<Arc<ServerConfig>, AuthorityError> {
+        let served = self.get(now).and_then(|authority| authority.server_config(session, permit, now));
+        self.metrics.leaf(served.as_ref().map_or(Leaf::Failed, |(_, leaf)| *leaf));
+        served.map(|(config, _)| config)
+    }
+}
+
+/// The root that sandboxes trust, and what is served in its name.
+pub(crate) struct Authority {
+    root: Root,
+    served: Served,
+}
+
+impl Authority {
+    /// Opens the one that is kept in the directory `state`, or makes it: two starts at once agree, and a crash leaves nothing half.
+    /// The bundle beside it is brought up to date.
+    ///
+    /// # Errors
+    /// A key that others may read or that is not the certificate's, a root that has expired, one that Tidegate did not make, and
+    /// the published test authority.
+    pub(crate) fn open(state: &Path, now: SystemTime) -> Result<Self, AuthorityError> {
+        let root = store::open(state, now)?;
+        Ok(Self { root, served: Served::new().map_err(AuthorityError::new)? })
+    }
+
+    /// Where [`Authority::open`] puts the root together with the system's roots.
+    pub(crate) fn bundle(state: &Path) -> PathBuf {
+        store::bundle(state)
+    }
+
+    /// The root in PEM.
+    pub(crate) fn pem(&self) -> &str {
+        self.root.pem()
+    }
+
+    /// The configuration by which the sandbox of `session` is served as the host of `permit`, until it is made anew. Asking again
+    /// gives the same one, with its resumable TLS sessions, which are of this session and host alone.
+    ///
+    /// # Errors
+    /// The root has expired, or there is no entropy.
+    fn server_config(&self, session: &str, permit: &Permit, now: SystemTime) -> Result<(Arc<ServerConfig>, Leaf), AuthorityError> {
+        self.served.get(&self.root, session, &permit.destination().host, now).map_err(AuthorityError::new)
+    }
+}
+
+/// Why there is no authority, or no certificate of it. It never holds a key.
+#[derive(Debug)]
+pub(crate) struct AuthorityError(Trouble);
+
+impl AuthorityError {
+    fn new(trouble: impl Into<Trouble>) -> Self {
+        Self(trouble.into())
+    }
+
+    fn of_file(path: &Path, why: &dyn fmt::Display) -> Self {
+        Self(format!("cannot use {}: {why}", path.display()).into())
+    }
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate authority cannot be used: {}", self.0)
+    }
+}
+
+impl std::error::Error for AuthorityError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! A policy together with the real credentials that it names.
+
+use std::{
+    ffi::OsString,
+    io,
+    ops::{Deref, Range},
+    path::Path,
+    time::Duration,
+};
+
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+use super::{Credential, FORM, Source, read_line};
+use crate::policy::{CredentialSource, Policy};
+
+/// A policy, and every credential it names, in its order.
+#[derive(Debug)]
+pub(crate) struct Equipped {
+    policy: Policy,
+    credentials: Box<[Credential]>,
+}
+
+/// What a document refers to beside its own text.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// Where its relative paths start.
+    pub(crate) directory: &'a Path,
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(crate) file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Bounds one run of a command and one reading of a file.
+    pub(crate) patience: Duration,
+}
+
+impl Equipped {
+    /// A policy with its credentials. A variable is read now; a file is looked at now, and read anew when it is needed.
+    ///
+    /// # Errors
+    /// Every source that holds no credential now: where the document names it, and what is wrong with it.
+    pub(crate) fn new(policy: Policy, surroundings: &Surroundings<'_>) -> Result<Self, Vec<(Range<usize>, String)>> {
+        let mut problems = Vec::new();
+        let mut credentials = Vec::new();
+        for rule in policy.credentials() {
+            match surroundings.source(rule.source()) {
+                Ok(source) => credentials.push(Credential::new(source, surroundings.patience)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(Self { policy, credentials: credentials.into() }) } else { Err(problems) }
+    }
+
+    /// A policy that names no credential; one that does can put none in.
+    pub(crate) fn bare(policy: Policy) -> Self {
+        Self { policy, credentials: Box::default() }
+    }
+
+    /// The credential that stands in this place of the document.
+    pub(crate) fn credential(&self, index: usize) -> Option<&Credential> {
+        self.credentials.get(index)
+    }
+}
+
+impl Deref for Equipped {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl Surroundings<'_> {
+    fn source(&self, written: &CredentialSource) -> Result<Source, (Range<usize>, String)> {
+        let formless = |name: &Spanned<String>| (name.span(), format!("a credential is {FORM}, and what {} holds is not", name.get_ref()));
+        match written {
+            CredentialSource::Env(name) => {
+                let value = (self.variable)(name.get_ref());
+                let value = value.ok_or_else(|| (name.span(), format!("the environment has no {}", name.get_ref())))?;
+                let secret = read_line(&Zeroizing::new(value.into_encoded_bytes()));
+                secret.map(Source::Value).ok_or_else(|| formless(name))
+            }
+            CredentialSource::File(name) => {
+                let path = self.directory.join(name.get_ref());
+                let content = (self.file)(&path).map_err(|error| (name.span(), format!("cannot read {}: {error}", name.get_ref())))?;
+                let secret = read_line(&Zeroizing::new(content));
+                secret.map(|_| Source::File(path)).ok_or_else(|| formless(name))
+            }
+            CredentialSource::Command(argv, max_age) => Ok(Source::command(argv.get_ref().clone(), self.directory, *max_age)),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! hyper, given a connection that speaks HTTP/2.
+
+use std::{convert::Infallible, error::Error as StdError, future::Future, pin::pin, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{serving::Sent, until};
+use crate::{passage::Traffic, upstream::Tasks};
+
+/// How long a connection may stand still.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stillness {
+    /// Without a stream.
+    pub(super) empty: Duration,
+    /// With streams, and no byte of any body moved.
+    pub(super) stalled: Duration,
+}
+
+/// Lets hyper serve the streams of a connection by `answer`, until it ends or stands still. Once `told` turns true no new
+/// stream is accepted, and it ends with those that are open. Whoever drops this ends them all.
+pub(super) async fn serve<S, A, B>(
+    stream: S,
+    told: &watch::Receiver<bool>,
+    traffic: &Traffic,
+    stillness: Stillness,
+    answer: impl Fn(Request<Incoming>) -> A,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
+{
+    let (tasks, streams) = (Tasks::default(), watch::Sender::new(0));
+    let service = service_fn(|request| {
+        let (open, answer) = (Open::new(&streams), answer(request));
+        // Boxed: hyper holds one for every stream.
+        Box::pin(async {
+            let mut response = answer.await.map(|body| Sent { body, _held: open });
+            // What ends a connection in HTTP/1.1 ends a stream here.
+            response.headers_mut().remove(header::CONNECTION);
+            Ok::<_, Infallible>(response)
+        })
+    });
+    let mut connection = pin!(bounded(http2::Builder::new(tasks.group())).serve_connection(TokioIo::new(stream), service));
+    let mut told = told.clone();
+    tokio::select! {
+        _ = &mut connection => return,
+        () = until(&mut told) => {}
+        () = still(streams.subscribe(), traffic, stillness) => if *streams.borrow() > 0 { return },
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = still(streams.subscribe(), traffic, stillness) => {}
+    }
+}
+
+/// Every bound on what a peer can make this side hold or do (CVE-2023-44487, CVE-2024-27316, CVE-2025-8671).
+fn bounded<E>(mut builder: http2::Builder<E>) -> http2::Builder<E> {
+    builder
+        .auto_date_header(false)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS);
+    builder
+}
+
+/// Ends once the connection stands still.
+async fn still(mut streams: watch::Receiver<usize>, traffic: &Traffic, stillness: Stillness) {
+    let mut changed = Instant::now();
+    loop {
+        let limit = if *streams.borrow_and_update() == 0 { stillness.empty } else { stillness.stalled };
+        let deadline = changed.max(traffic.last()) + limit;
+        tokio::select! {
+            Ok(()) = streams.changed() => changed = Instant::now(),
+            () = sleep_until(deadline) => if changed.max(traffic.last()) + limit <= Instant::now() {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts a stream until it is answered.
+struct Open(watch::Sender<usize>);
+
+impl Open {
+    fn new(streams: &watch::Sender<usize>) -> Self {
+        streams.send_modify(|open| *open += 1);
+        Self(streams.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+const MAX_STREAMS: u32 = 256;
+/// Octets of a head, as HTTP/2 counts them (RFC 9113, section 6.5.2).
+const MAX_HEAD: u32 = 64 * 1024;
+/// Octets of a body that may be under way before they are asked for.
+const WINDOW: u32 = 1024 * 1024;
+/// Octets of one answer that may wait to be taken.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset, by the peer before they were accepted or by us for its errors; one more ends the connection.
+const MAX_RESETS: usize = 20;

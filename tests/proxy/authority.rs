@@ -1,0 +1,51 @@
+//! The root to trust, as a sandbox and as its owner finds it.
+
+use std::{fs, process::Command};
+
+use crate::harness::{
+    Client, Setup,
+    client::{ask, get},
+    tidegate::TIDEGATE,
+};
+
+#[test]
+fn the_root_is_shown_once_it_is_asked_for_and_stays() {
+    let mut gate = Setup::new("").start();
+    let root = gate.path("state/ca/ca.pem");
+    assert!(!root.exists());
+    let reply = ask(gate.proxy(), "GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/pem-certificate-chain")));
+    let shown = reply.text();
+    assert_eq!(shown, fs::read_to_string(&root).unwrap());
+    assert_eq!(shown.matches("-----").count(), 4, "one certificate and no key: {shown}");
+    assert_eq!(ask(gate.proxy(), get("tidegate.internal").replace(".internal/", ".internal/ca.pem")).text(), shown);
+    let head = Client::connect(gate.proxy()).send("HEAD /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n").reply_to("HEAD");
+    assert_eq!((head.status, head.text().as_str()), (200, ""));
+    assert_eq!(ask(gate.proxy(), "POST /ca.pem HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").status, 405);
+    gate.crash_and_restart();
+    assert_eq!(ask(gate.proxy(), "GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n").text(), shown);
+    let told = Command::new(TIDEGATE).args(["ca", "show", "--config"]).arg(gate.path("tidegate.toml")).output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let bundle = String::from_utf8(told.stdout).unwrap();
+    assert!(fs::read_to_string(bundle.trim_end()).unwrap().starts_with(&shown));
+}
+
+#[test]
+fn one_that_cannot_be_used_is_not_shown_and_keeps_the_next_start_from_starting() {
+    let mut gate = Setup::new("").start();
+    let directory = gate.path("state/ca");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("ca.pem"), "no certificate").unwrap();
+    let reply = ask(gate.proxy(), "GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(reply.status, 503);
+    assert!(!reply.text().contains("state"), "{}", reply.text());
+    gate.signal("TERM");
+    gate.wait_for_exit();
+    let again = Command::new(TIDEGATE).args(["serve", "--config"]).arg(gate.path("tidegate.toml")).output().unwrap();
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("tidegate: the certificate authority cannot be used: cannot use ") && said.contains("/ca/key.pem: No such file"),
+        "{said}"
+    );
+}
