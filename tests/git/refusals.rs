@@ -115,6 +115,35 @@ fn g_20_g_28_the_answer_to_a_refused_push() {
 }
 
 #[test]
+fn g_24_git_shows_none_of_the_wrong_ways_to_be_refused() {
+    for (reference, buffer) in [("main", "1m"), ("main", "1"), ("agent/other", "1m")] {
+        let world = World::new().cloned(&["agent/fix-1"]);
+        let done = world
+            .sandbox
+            .git("clone", &["-c", &format!("http.postBuffer={buffer}"), "push", "origin", &format!("agent/fix-1:{reference}")]);
+        done.assert(1, &["! [remote rejected]", "remote: "]);
+        for symptom in ["RPC failed", "Everything up-to-date", "hung up unexpectedly", "bad band", "Broken pipe", "curl"] {
+            assert!(!done.err.contains(symptom), "{symptom} in {}", done.err);
+        }
+        world.finish();
+    }
+}
+
+#[test]
+fn g_47_both_reports_say_the_same_of_a_refusal() {
+    let ground = Ground::new();
+    let lines = ["report-status", "report-status-v2", "report-status report-status-v2"].map(|asked| {
+        let reply = ground.world.post_push(&push_body(&[ground.bad(), ground.good()], &format!(" {asked} side-band-64k")));
+        assert_eq!(reply.status, 200, "{reply:?}");
+        report(&reply).lines
+    });
+    assert!(lines[0].len() == 3 && lines[0] == lines[1] && lines[1] == lines[2], "{lines:?}");
+    assert!(!lines[0].iter().any(|line| line.starts_with("option ")), "{lines:?}");
+    ground.assert_nothing_moved("reports");
+    ground.finish();
+}
+
+#[test]
 fn g_21_without_bands_the_report_is_plain() {
     let ground = Ground::new();
     let reply = ground.world.post_push(&push_body(&[ground.bad()], " report-status"));
