@@ -117,6 +117,11 @@ async fn exchange(
     asked: &mut Asked,
     subject: &mut Option<Subject>,
 ) -> Result<Response<Body>, Refusal> {
+    if let Inside::Tunnel(tunnel) = inside {
+        // Known whatever the request is like, so that what is refused has somebody to whom.
+        *subject = Some(tunnel.subject.clone());
+        asked.destination = Some(tunnel.destination.clone());
+    }
     let request = if request.version() == Version::HTTP_2 { settle(request)? } else { request };
     let wanted = read(inside, &request)?;
     asked.path = Some(wanted.origin_form.split('?').next().unwrap_or_default().into());

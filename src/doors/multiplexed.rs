@@ -69,7 +69,7 @@ fn bounded<E>(mut builder: http2::Builder<E>) -> http2::Builder<E> {
         .auto_date_header(false)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD)
-        .initial_stream_window_size(WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MAX_RESETS)
@@ -108,11 +108,12 @@ impl Drop for Open {
     }
 }
 
-const MAX_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 128;
 /// Octets of a head, as HTTP/2 counts them (RFC 9113, section 6.5.2).
 const MAX_HEAD: u32 = 64 * 1024;
-/// Octets of a body that may be under way before they are asked for.
+/// Octets of all bodies, and of one, that may be under way before they are asked for.
 const WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
 /// Octets of one answer that may wait to be taken.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that were reset, by the peer before they were accepted or by us for its errors; one more ends the connection.

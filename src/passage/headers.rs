@@ -20,7 +20,19 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, via: &HeaderValue) {
 
 /// Takes away what makes some servers act by another method than the one that was judged.
 pub(crate) fn strip_method_override(headers: &mut HeaderMap) {
-    for name in METHOD_OVERRIDE {
+    strip(headers, &METHOD_OVERRIDE);
+}
+
+/// Takes away what makes some servers act by another path than the one that was judged.
+pub(crate) fn strip_path_override(headers: &mut HeaderMap) {
+    strip(headers, &PATH_OVERRIDE);
+}
+
+/// Takes these fields away however they are spelled: servers that map names onto variables read `_` and `.` as `-`.
+fn strip(headers: &mut HeaderMap, fields: &[&str]) {
+    let fold = |name: &HeaderName| name.as_str().replace(['_', '.'], "-");
+    let named: Vec<HeaderName> = headers.keys().filter(|name| fields.contains(&fold(name).as_str())).cloned().collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -97,6 +109,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+const PATH_OVERRIDE: [&str; 4] = ["x-original-url", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-prefix"];
 const METHOD_OVERRIDE: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 const KEPT_AGAINST_CONNECTION: [HeaderName; 6] =
@@ -151,6 +164,15 @@ mod tests {
             map(&[("host", "b"), ("content-length", "3"), ("transfer-encoding", "chunked"), ("authorization", "x"), ("x-checksum", "1")]);
         filter_trailers(&mut trailers);
         assert_eq!(trailers, map(&[("x-checksum", "1")]));
+    }
+
+    #[test]
+    fn what_was_judged_is_not_overridden_however_it_is_spelled() {
+        let mut headers =
+            map(&[("x_http_method_override", "DELETE"), ("x-method.override", "PUT"), ("x-original_url", "/admin"), ("accept", "a")]);
+        strip_method_override(&mut headers);
+        strip_path_override(&mut headers);
+        assert_eq!(headers, map(&[("accept", "a")]));
     }
 
     #[test]

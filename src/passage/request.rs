@@ -21,10 +21,11 @@ use super::{
     headers,
     limited::Allowance,
     masked::Masked,
-    standing::Stream,
+    standing::{Said, Stream},
 };
 use crate::{
     destination::Destination,
+    limits::Slot,
     policy::{Denial, Facts, RequestFacts, Way},
     reason::Reason,
     respond::{Reader, Refusal},
@@ -65,14 +66,22 @@ pub(crate) async fn forward(
     gate.within(subject.session.limits().request())?;
     let cleared = permit.expectation().decide_request(&facts(&request, &origin_form))?;
     asked.would_deny = cleared.would_deny();
+    // Each exchange holds a connection upstream, however many of them share one of the sandbox's.
+    let place = if secure { Some(gate.within(subject.session.limits().connection())?) } else { None };
+    let said = Said { method: request.method().as_str().into(), origin_form: origin_form.clone() };
     let (mut parts, body) = request.into_parts();
     headers::prepare_request(&mut parts.headers, &gate.via);
     if cleared.strips_method_override() {
         headers::strip_method_override(&mut parts.headers);
     }
+    if cleared.origin_form().is_some() {
+        headers::strip_path_override(&mut parts.headers);
+    }
     let origin_form = cleared.origin_form().unwrap_or(&origin_form);
+    // What stands in a trailer would pass what was judged of the head.
+    let trailers = cleared.origin_form().is_none() && !cleared.strips_method_override() && !subject.policy().has_credential(&destination);
     let Credited { origin_form, masker } = credit(subject, asked, secure, &destination, &mut parts.headers, origin_form).await?;
-    let upload = Upload { allowance: Allowance::of(cleared.body_limit()), exceeded: Arc::default() };
+    let upload = Upload { allowance: Allowance::of(cleared.body_limit()), trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     let request = prepare(parts, body, &origin_form, &traffic, upload)?;
     let dialled = if let Some(dialled) = dialled {
@@ -86,18 +95,18 @@ pub(crate) async fn forward(
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
     let response = tokio::select! {
         biased;
-        refusal = stream.withdrawn(gate) => return Err(refusal),
+        refusal = stream.withdrawn_from(gate, &said) => return Err(refusal),
         response = gate.upstream.exchange_over(dialled, cleared, tls, gate.timeouts, request) => response.map_err(|failure| {
             exceeded.get().map_or_else(|| Refusal::from(failure), |denial| denial.clone().into())
         })?,
     };
-    response.body().end_when(note_withdrawal(Arc::clone(gate), stream, asked.clone()));
-    receive(response, gate, traffic, masker)
+    response.body().end_when(note_withdrawal(Arc::clone(gate), stream, said, asked.clone()));
+    receive(response, gate, traffic, masker, place)
 }
 
 /// Ends, and is on record, once an exchange whose answer is on its way may no longer be.
-async fn note_withdrawal(gate: Arc<Gate>, stream: Stream, asked: Asked) {
-    let refusal = stream.withdrawn(&gate).await;
+async fn note_withdrawal(gate: Arc<Gate>, stream: Stream, said: Said, asked: Asked) {
+    let refusal = stream.withdrawn_from(&gate, &said).await;
     gate.note(Some(&stream.subject), &asked, refusal, asked.record().at(stream.address));
 }
 
@@ -116,7 +125,7 @@ fn prepare(
 ) -> Result<Request<Relayed<Incoming>>, Refusal> {
     parts.uri = Uri::try_from(origin_form)
         .map_err(|error| Refusal::new(Reason::BadRequest, format!("The request-target was refused: {error}.")))?;
-    Ok(Request::from_parts(parts, Relayed { inner, upload: Some(upload), traffic: Arc::clone(traffic) }))
+    Ok(Request::from_parts(parts, Relayed { inner, upload: Some(upload), traffic: Arc::clone(traffic), _place: None }))
 }
 
 fn receive(
@@ -124,6 +133,7 @@ fn receive(
     gate: &Gate,
     traffic: Arc<Traffic>,
     masker: Option<Masker>,
+    place: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, inner) = response.into_parts();
     headers::prepare_response(&mut parts.headers, &gate.via);
@@ -131,12 +141,14 @@ fn receive(
         mask_head(&mut parts, !inner.is_end_stream(), masker)?;
     }
     parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, Either::Right(Masked::new(Relayed { inner, upload: None, traffic }, masker))))
+    Ok(Response::from_parts(parts, Either::Right(Masked::new(Relayed { inner, upload: None, traffic, _place: place }, masker))))
 }
 
 /// What a request body is held to.
 struct Upload {
     allowance: Allowance,
+    /// Whether what follows the body passes.
+    trailers: bool,
     /// Set once a frame went beyond it.
     exceeded: Arc<OnceLock<Box<Denial>>>,
 }
@@ -157,6 +169,8 @@ pub(crate) struct Relayed<B> {
     /// What it is held to on its way up; none on its way down.
     upload: Option<Upload>,
     traffic: Arc<Traffic>,
+    /// Of the connection upstream, for as long as an answer comes over it.
+    _place: Option<Slot>,
 }
 
 impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Relayed<B> {
@@ -192,6 +206,7 @@ impl<B> Relayed<B> {
             self.traffic.add(direction, data.len() as u64);
         }
         match frame.into_trailers() {
+            Ok(_) if self.upload.as_ref().is_some_and(|upload| !upload.trailers) => Frame::data(Bytes::new()),
             Ok(mut trailers) => {
                 headers::filter_trailers(&mut trailers);
                 Frame::trailers(trailers)

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{Gate, Subject};
 use crate::{
     destination::Destination,
-    policy::{Facts, Permit, Way},
+    policy::{Facts, Permit, RequestFacts, Way},
     reason::Reason,
     respond::Refusal,
 };
@@ -22,11 +22,30 @@ pub(crate) struct Stream {
     pub(crate) address: IpAddr,
 }
 
+/// What a request says that rules judge; its host was judged when it came.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) method: Box<str>,
+    pub(super) origin_form: Box<str>,
+}
+
+impl Said {
+    fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts { method: &self.method, host: None, target: None, origin_form: &self.origin_form, body_length: None }
+    }
+}
+
 impl Stream {
     /// Ends once it may no longer be: its session is over, the entry that allowed it has ended, or a policy of a later
     /// generation refuses it.
     pub(crate) async fn withdrawn(&self, gate: &Gate) -> Refusal {
         withdrawn(gate, || self.judge(gate, |_| Ok(()))).await
+    }
+
+    /// The same for one request: it ends too once a rule refuses it.
+    pub(super) async fn withdrawn_from(&self, gate: &Gate, said: &Said) -> Refusal {
+        let may_go_on = |permit: &Permit| permit.expectation().decide_request(&said.facts()).map(drop).map_err(Refusal::from);
+        withdrawn(gate, || self.judge(gate, may_go_on)).await
     }
 
     /// The same for one that nobody reads: it ends too once a policy wants it read.

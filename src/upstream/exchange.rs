@@ -301,7 +301,7 @@ const H1_MAX_FIELDS: usize = 256;
 /// Octets of an answer's head in HTTP/2, as it counts them (RFC 9113, section 6.5.2).
 const H2_MAX_HEAD: u32 = 64 * 1024;
 /// Octets of an answer that may be under way before they are asked for.
-const H2_WINDOW: u32 = 1024 * 1024;
+const H2_WINDOW: u32 = 256 * 1024;
 /// Octets of a request that may wait to be taken; in HTTP/1.1 also the most of an answer's head.
 const SEND_BUFFER: usize = 128 * 1024;
 

@@ -31,7 +31,10 @@ impl Group {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Group {
     fn execute(&self, task: F) {
         if let Some(tasks) = self.0.upgrade() {
-            tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+            let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            // A connection lives long and begins a task for each stream: those that have ended make room.
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(task);
         }
     }
 }

@@ -161,3 +161,28 @@ fn check_says_what_the_wire_says() {
         assert_eq!(said["reason"].as_str().unwrap_or_default(), wire.reason(), "{method} {path}: {said}");
     }
 }
+
+#[test]
+fn a_reload_ends_a_request_that_a_rule_now_refuses() {
+    let (origin, dns) = (Origin::silent(), Dns::loopback());
+    let gate = gate(&origin, &dns);
+    let authority = format!("a.test:{}", origin.port());
+    let mut client = Client::connect(gate.proxy());
+    client.send(format!("POST http://{authority}/upload HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 4\r\n\r\nab"));
+    origin.wait_for(|received| received.ends_with(b"ab"));
+    gate.reload(&policy(&origin).replace("[\"POST\"]", "[\"PUT\"]"));
+    assert_eq!(client.reply().verdict(), (403, "method_not_allowed"));
+    assert!(origin.received().ends_with(b"ab"));
+}
+
+#[test]
+fn trailers_and_overrides_do_not_pass_what_was_judged() {
+    let (origin, dns) = (Origin::saying("from the origin"), Dns::loopback());
+    let gate = gate(&origin, &dns);
+    let overrides = "X-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n";
+    let body = "Transfer-Encoding: chunked\r\nTrailer: x-http-method-override\r\n\r\n1\r\na\r\n0\r\nX-HTTP-Method-Override: DELETE\r\n\r\n";
+    assert_eq!(request(&gate, &origin, "POST", "/upload", &format!("{overrides}{body}")).status, 200);
+    let received = String::from_utf8(origin.received()).unwrap().to_ascii_lowercase();
+    assert!(received.starts_with("post /upload http/1.1\r\n"), "{received}");
+    assert!(!received.contains("delete") && !received.contains("admin"), "{received}");
+}
