@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::wire::http1::is_same_name;
+
 /// Makes a request's fields fit to leave: hop-by-hop fields and credentials for this proxy go (RFC 9110, section 7.6.1), Via
 /// names this proxy. That trailers are welcome stays said. Host and the framing are written with the connection, where HTTP/2
 /// leaves out Connection.
@@ -28,10 +30,10 @@ pub(crate) fn strip_path_override(headers: &mut HeaderMap) {
     strip(headers, &PATH_OVERRIDE);
 }
 
-/// Takes these fields away however they are spelled: servers that map names onto variables read `_` and `.` as `-`.
+/// Takes these fields away however they are spelled.
 fn strip(headers: &mut HeaderMap, fields: &[&str]) {
-    let fold = |name: &HeaderName| name.as_str().replace(['_', '.'], "-");
-    let named: Vec<HeaderName> = headers.keys().filter(|name| fields.contains(&fold(name).as_str())).cloned().collect();
+    let is_one = |name: &&HeaderName| fields.iter().any(|field| is_same_name(name.as_str().as_bytes(), field.as_bytes()));
+    let named: Vec<HeaderName> = headers.keys().filter(is_one).cloned().collect();
     for name in named {
         headers.remove(name);
     }

@@ -11,6 +11,7 @@ use super::decision::{Denial, RuleRef};
 use crate::{
     destination::{Destination, Host, Name},
     reason::Reason,
+    wire::http1::is_same_name,
 };
 
 mod reading;
@@ -53,8 +54,8 @@ impl Placement {
     /// Whether two credentials would stand in each other's place.
     fn collides(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Query { key }, Self::Query { key: other }) => is_same(key.as_bytes(), other.as_bytes()),
-            _ => self.field().zip(other.field()).is_some_and(|(field, other)| is_same_field(field, other)),
+            (Self::Query { key }, Self::Query { key: other }) => is_same_name(key.as_bytes(), other.as_bytes()),
+            _ => self.field().zip(other.field()).is_some_and(|(field, other)| is_same_name(field.as_bytes(), other.as_bytes())),
         }
     }
 }
@@ -195,11 +196,12 @@ impl Credentials {
             return Ok(None);
         }
         let fields = || OWN_FIELDS.iter().copied().chain(covering.iter().filter_map(|(_, rule)| rule.placement.field()));
-        let removed: Vec<_> = facts.names.iter().copied().filter(|name| fields().any(|field| is_same_field(name, field))).collect();
+        let removed: Vec<_> =
+            facts.names.iter().copied().filter(|name| fields().any(|field| is_same_name(name.as_bytes(), field.as_bytes()))).collect();
         let keys: Vec<_> = covering.iter().filter_map(|(_, rule)| rule.placement.key()).collect();
         let origin_form = without_keys(facts.origin_form, &keys);
         // The session's token is shown to this proxy, and so nobody's credential upstream.
-        let field = removed.iter().copied().find(|name| !is_same_field(name, PROXY_AUTHORIZATION));
+        let field = removed.iter().copied().find(|name| !is_same_name(name.as_bytes(), PROXY_AUTHORIZATION.as_bytes()));
         let brought = field.map(|name| format!("the field {name}")).or_else(|| {
             let Cow::Owned(_) = origin_form else { return None };
             Some(format!("the key {} in the query", keys.join(" or ")))
@@ -235,16 +237,6 @@ fn refuse(destination: &Destination, pinned: &CredentialRule, brought: &str) -> 
     denial
 }
 
-/// Whether two names are the same to a server that maps names onto variables, where `_`, `.` and `-` become one.
-fn is_same_field(one: &str, other: &str) -> bool {
-    is_same(one.as_bytes(), other.as_bytes())
-}
-
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let fold = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
-    one.iter().map(fold).eq(other.iter().map(fold))
-}
-
 /// Path and query without the pairs whose key is one of these, however it is spelled; borrowed where there is none.
 fn without_keys<'a>(origin_form: &'a str, keys: &[&str]) -> Cow<'a, str> {
     let Some((path, query)) = origin_form.split_once('?') else { return Cow::Borrowed(origin_form) };
@@ -265,7 +257,7 @@ fn names_key(pair: &str, key: &str) -> bool {
     let written = pair.trim_end_matches(['&', ';']).split('=').next().unwrap_or_default();
     let decoded = decode(written);
     let name = decoded.split(|&byte| byte == b'[').next().unwrap_or_default();
-    is_same(name.trim_ascii(), key.as_bytes())
+    is_same_name(name.trim_ascii(), key.as_bytes())
 }
 
 /// The octets that a percent-encoded text means; a `%` that begins no octet stands for itself.

@@ -15,7 +15,7 @@ use self::field::Fields;
 pub use self::{
     body::{Advance, BodyError, BodyFramer},
     error::HeadError,
-    field::FieldError,
+    field::{FieldError, is_same_name},
     response::{ResponseHead, ResponseReader},
 };
 use super::{excerpt, target::MAX_TARGET};

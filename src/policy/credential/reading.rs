@@ -9,12 +9,15 @@ use http::HeaderName;
 use toml::Spanned;
 
 use super::{BoundHost, CredentialRule, CredentialSource, Credentials, Placement};
-use crate::policy::{
-    decision::RuleRef,
-    index::Index,
-    patterns::{Pattern, Ports},
-    problem::Problems,
-    table::Table,
+use crate::{
+    policy::{
+        decision::RuleRef,
+        index::Index,
+        patterns::{Pattern, Ports},
+        problem::Problems,
+        table::Table,
+    },
+    wire::http1::is_same_name,
 };
 
 /// A credential and the places of its hosts, in their order.
@@ -113,7 +116,8 @@ fn read_placement(table: &mut Table<'_>, problems: &mut Problems) -> Option<Plac
 fn read_header(name: &Spanned<String>, format: Option<&Spanned<String>>, problems: &mut Problems) -> Option<Placement> {
     let parsed = HeaderName::from_bytes(name.get_ref().as_bytes()).ok().filter(|_| name.get_ref().len() <= MAX_TEXT);
     or_error(parsed.is_some(), name, "no name of a header field", "write one such as \"x-api-key\"", problems)?;
-    let reserved = parsed.as_ref().is_some_and(|name| RESERVED.iter().any(|field| super::is_same_field(field, name.as_str())));
+    let reserved =
+        parsed.as_ref().is_some_and(|name| RESERVED.iter().any(|field| is_same_name(field.as_bytes(), name.as_str().as_bytes())));
     or_error(!reserved, name, "a field that HTTP itself needs", "write the one that the host takes credentials in", problems)?;
     let (before, after) = match format {
         None => ("", ""),

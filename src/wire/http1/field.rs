@@ -83,11 +83,16 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether a server that maps names onto variables, where `_`, `.` and `-` become one, would read a reserved name.
+/// Whether two names, of header fields or of a query's keys, are one to a server that maps names onto variables, where `_`, `.`, `-` and
+/// every other sign become the same, and case means nothing.
+pub fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    let fold = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    one.iter().map(fold).eq(other.iter().map(fold))
+}
+
+/// Whether such a server would read a reserved name in another.
 fn is_disguised(name: &[u8]) -> bool {
-    let unfold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
-    let unfolded = || name.iter().map(|&byte| unfold(byte));
-    name.iter().any(|byte| matches!(byte, b'_' | b'.')) && RESERVED.iter().any(|reserved| unfolded().eq(reserved.bytes()))
+    name.iter().any(|byte| matches!(byte, b'_' | b'.')) && RESERVED.iter().any(|reserved| is_same_name(name, reserved.as_bytes()))
 }
 
 /// A line that is no header line. Shows names, never values.
