@@ -9,17 +9,20 @@ mod push;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 pub(crate) use self::body::Body;
+use self::{body::Download, standing::Standing};
 use crate::{
     github::{
-        self, Service, check_content_type,
+        self, RepositoryName, Service, check_content_type,
         route::{Kind, Route},
     },
-    passage::{Asked, Forge, Gate, Subject},
+    passage::{Asked, Ending, Forge, Gate, Subject, Traffic},
+    policy::RefChange,
     respond::{Answer, Refusal},
 };
 
@@ -28,6 +31,20 @@ struct Visit<'v> {
     gate: &'v Arc<Gate>,
     subject: &'v Subject,
     asked: &'v mut Asked,
+}
+
+impl Visit<'_> {
+    /// What begins here, to be held to the grants that come after.
+    fn standing(&self, repository: &RepositoryName, service: Service, changes: &[RefChange]) -> Standing {
+        let (gate, subject) = (Arc::clone(self.gate), self.subject.clone());
+        Standing { gate, subject, repository: repository.clone(), service, changes: changes.to_vec() }
+    }
+
+    /// An upstream's answer on its way to the sandbox, for as long as it may stand. Its end is recorded.
+    fn download(&self, body: Body, standing: Standing, traffic: Arc<Traffic>) -> Download {
+        let ending = Ending::of_exchange(self.gate, self.subject, self.asked, Arc::clone(&traffic));
+        Download::new(Bytes::new(), body, standing.withdrawn(), traffic).recorded(ending)
+    }
 }
 
 /// Answers one of git's requests.

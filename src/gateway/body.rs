@@ -79,11 +79,7 @@ impl HttpBody for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
-        match self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().exact()) {
-            Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
-            None => SizeHint::default(),
-        }
+        length_of(self.first.as_ref(), self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().exact()))
     }
 }
 
@@ -117,8 +113,7 @@ pub(super) async fn drain(mut body: Incoming) {
     let reading = async {
         let mut drained: u64 = 0;
         while drained < MAX_DRAINED {
-            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-            let Some(Ok(frame)) = frame else { return };
+            let Some(Ok(frame)) = body.frame().await else { return };
             drained = drained.saturating_add(frame.data_ref().map_or(0, Bytes::len) as u64);
         }
     };
@@ -201,12 +196,14 @@ impl HttpBody for Download {
         if self.draining.is_some() {
             return SizeHint::default();
         }
-        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
-        match self.rest.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
-            None => SizeHint::default(),
-        }
+        length_of(self.first.as_ref(), self.rest.size_hint().exact())
     }
+}
+
+/// Of what was read and of what is to come, where that is known.
+fn length_of(first: Option<&Bytes>, rest: Option<u64>) -> SizeHint {
+    let first = first.map_or(0, Bytes::len) as u64;
+    rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(first.saturating_add(rest)))
 }
 
 /// An upload is read to its end up to this size, so that a refusal of any push that GitHub would take is read.

@@ -23,7 +23,7 @@ use crate::{
         route::{Kind, Route},
     },
     metrics,
-    passage::{Ending, Traffic},
+    passage::Traffic,
     policy::{RepositoryPermit, decide_repository},
     reason::Reason,
     respond::{self, Refusal},
@@ -75,9 +75,8 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
     };
     match outcome {
         Ok(answer) => {
-            let ending = Ending::of_exchange(visit.gate, visit.subject, visit.asked, Arc::clone(&traffic));
-            let withdrawn = standing(visit, route).withdrawn();
-            Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).boxed_unsync()))
+            let standing = standing(visit, route);
+            Ok(answer.map(|body| visit.download(body, standing, traffic).boxed_unsync()))
         }
         Err(refusal) => {
             let body = report::fetch_error(&respond::advice(&refusal).join(" "));
@@ -102,8 +101,7 @@ fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit, Refus
 
 fn standing(visit: &Visit<'_>, route: &Route) -> Standing {
     let Route { repository, kind } = route;
-    let (gate, subject) = (Arc::clone(visit.gate), visit.subject.clone());
-    Standing { gate, subject, repository: repository.clone(), service: kind.service(), changes: Vec::new() }
+    visit.standing(repository, kind.service(), &[])
 }
 
 /// The version to ask for; pushes have none but the first.

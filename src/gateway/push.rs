@@ -9,10 +9,9 @@ use hyper::body::Incoming;
 
 use super::{
     Visit,
-    body::{Body, Download, Upload, drain},
+    body::{Body, Upload, drain},
     check_body,
     errand::{Errand, Trouble},
-    standing::Standing,
     whole,
 };
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
         report,
         route::{Kind, Route},
     },
-    passage::{Ending, Traffic},
+    passage::Traffic,
     policy::{Denial, PushDenial, RefChange, decide_push},
     reason::Reason,
     respond::{self, Answer, Refusal},
@@ -125,13 +124,7 @@ async fn push(
     let first = [&list.to_bytes(), behind].concat();
     let (upload, rest) = Upload::new(first.into(), body, &traffic);
     let changes = if errand.fast_forward_only() { changes } else { changes.into_iter().map(RefChange::at_worst).collect() };
-    let standing = |visit: &Visit<'_>| Standing {
-        gate: Arc::clone(visit.gate),
-        subject: visit.subject.clone(),
-        repository: repository.clone(),
-        service: Service::ReceivePack,
-        changes: changes.clone(),
-    };
+    let standing = |visit: &Visit<'_>| visit.standing(repository, Service::ReceivePack, &changes);
     let answer = tokio::select! {
         biased;
         refusal = standing(visit).withdrawn() => Err(Trouble::from(refusal)),
@@ -139,9 +132,8 @@ async fn push(
     };
     match answer {
         Ok(answer) => {
-            let ending = Ending::of_exchange(visit.gate, visit.subject, visit.asked, Arc::clone(&traffic));
-            let withdrawn = standing(visit).withdrawn();
-            Ok(answer.map(|body| Download::new(Bytes::new(), body, withdrawn, traffic).recorded(ending).after(rest).boxed_unsync()))
+            let standing = standing(visit);
+            Ok(answer.map(|body| visit.download(body, standing, traffic).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
             // From here on nothing more is sent.
