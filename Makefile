@@ -1,5 +1,5 @@
 # `make test` is the whole check. It needs git, make, a C compiler and a stable Rust toolchain with clippy and rustfmt; the rest it
-# installs from Debian's archive, and says what.
+# installs from Debian's archive, PyPI and npm, and says what.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,9 +7,12 @@ SHELL := bash
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What the tests run beside ourselves, as command:package. libFuzzer is C++.
-TOOLS := c++:g++ curl:curl git:git nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip wget:wget
+TOOLS := c++:g++ curl:curl git:git nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip wget:wget
 
-.PHONY: help fmt lint test online fuzz doc deny setup
+# Where their libraries of other languages are, which tests/components names.
+COMPONENTS := target/components
+
+.PHONY: help fmt lint test online fuzz doc deny setup tools
 
 help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
@@ -19,7 +22,7 @@ help:
 	echo 'make fuzz     two minutes of each fuzz target'
 	echo 'make doc      the documentation of the code, private items included'
 	echo 'make deny     licences, sources, bans and duplicates, by cargo-deny'
-	echo 'make setup    the Debian packages that the tests need'
+	echo 'make setup    what the tests need beside Rust: Debian packages, and libraries from PyPI and npm'
 
 fmt:
 	cargo fmt --all
@@ -48,7 +51,20 @@ deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check bans licenses sources
 
-setup:
+setup: $(COMPONENTS)/python/.complete $(COMPONENTS)/node/.complete
+
+$(COMPONENTS)/python/.complete: tests/components/requirements.txt | tools
+	@rm -rf $(@D) && mkdir -p $(@D)
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $(@D) --requirement $<
+	touch $@
+
+$(COMPONENTS)/node/.complete: tests/components/package.json | tools
+	@rm -rf $(@D) && mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --silent
+	touch $@
+
+tools:
 	@missing=()
 	for tool in $(TOOLS); do command -v "$${tool%%:*}" >/dev/null || missing+=("$${tool#*:}"); done
 	if (( $${#missing[@]} == 0 )); then exit 0; fi
