@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod resolver;
+mod names;
 mod origin;
 mod tls;
 mod upload;
@@ -38,7 +39,10 @@ pub(crate) use self::{
     tls::{LazyTlsClient, TlsClient, TlsClientError},
     upload::BodyFault,
 };
-use resolver::{Resolver, Unresolved};
+use self::{
+    names::Names,
+    resolver::{Resolver, Unresolved},
+};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UpstreamSettings {
@@ -51,7 +55,7 @@ pub(crate) struct UpstreamSettings {
 
 /// Resolves and dials; shared by every door.
 pub(crate) struct Upstream {
-    resolver: Resolver,
+    names: Names,
     dns_timeout: Duration,
     connect_timeout: Duration,
     own: ArcSwap<Own>,
@@ -63,8 +67,8 @@ impl Upstream {
     /// address counts as this host's.
     pub(crate) fn new(settings: &UpstreamSettings, metrics: Arc<Metrics>) -> Result<Self, ResolverError> {
         let UpstreamSettings { name_servers, dns_timeout, connect_timeout } = *settings;
-        let resolver = Resolver::new(name_servers, dns_timeout)?;
-        Ok(Self { resolver, dns_timeout, connect_timeout, own: ArcSwap::default(), metrics })
+        let names = Names::new(Resolver::new(name_servers, dns_timeout)?);
+        Ok(Self { names, dns_timeout, connect_timeout, own: ArcSwap::default(), metrics })
     }
 
     /// Names the addresses and listeners that no permit may reach.
@@ -77,8 +81,8 @@ impl Upstream {
         self.own.load_full()
     }
 
-    /// Resolves the destination, once, and lets its permit admit addresses. A destination that is an address is not
-    /// resolved. An alias leads where it leads: the addresses at its end are judged.
+    /// Resolves the destination and lets its permit admit addresses, those of a kept answer as those of a new one. A destination that
+    /// is an address is not resolved. An alias leads where it leads: the addresses at its end are judged.
     pub(crate) async fn resolve(&self, permit: Permit) -> Result<Admitted, Refused> {
         let answer = match &permit.destination().host {
             Host::Ip(address) => vec![*address],
@@ -110,7 +114,7 @@ impl Upstream {
 
     async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, Failure> {
         let started = Instant::now();
-        let answer = timeout(self.dns_timeout, self.resolver.addresses(name)).await.unwrap_or(Err(Unresolved::TimedOut));
+        let answer = timeout(self.dns_timeout, self.names.addresses(name, started)).await.unwrap_or(Err(Unresolved::TimedOut));
         self.metrics.resolved(started.elapsed());
         answer.map_err(|unresolved| Failure::of_resolving(name, &unresolved, self.dns_timeout))
     }

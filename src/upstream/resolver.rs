@@ -1,6 +1,4 @@
 //! Names to addresses: one A and one AAAA query for each name, asked as fully qualified, and nothing kept.
-//!
-//! Without a cache every use of a name is judged by an answer of its own, and a TTL cannot matter.
 
 use std::{
     fmt, io,
@@ -58,6 +56,15 @@ pub(super) enum Unresolved {
     Failed(String),
 }
 
+/// Where a name leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// Never empty.
+    pub(super) addresses: Vec<IpAddr>,
+    /// How long every record that leads there is good for.
+    pub(super) ttl: Duration,
+}
+
 /// Asks by the messages and transports of hickory; not by its resolver, which would chase aliases by queries of its
 /// own, and whose pool takes a name without AAAA for a slow server and stops repeating lost queries.
 pub(super) struct Resolver {
@@ -79,22 +86,24 @@ impl Resolver {
     }
 
     /// The addresses of a name, those of IPv6 first, of each family at most [`MAX_ADDRESSES`].
-    pub(super) async fn addresses(&self, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
+    pub(super) async fn addresses(&self, name: &Name) -> Result<Resolved, Unresolved> {
         let name =
             DnsName::from_labels(name.as_str().split('.').map(str::as_bytes)).map_err(|error| Unresolved::Failed(error.to_string()))?;
         if let Some(addresses) = self.in_hosts(&name) {
-            return Ok(addresses);
+            return Ok(Resolved { addresses, ttl: Duration::MAX });
         }
-        let (six, four) = self.ask_both(&name).await;
-        let addresses: Vec<_> = [&six, &four].into_iter().flatten().flatten().copied().collect();
-        if addresses.is_empty() { Err(worse(six, four)) } else { Ok(addresses) }
+        match self.ask_both(&name).await {
+            (Ok(six), Ok(four)) => Ok(Resolved { addresses: [six.addresses, four.addresses].concat(), ttl: six.ttl.min(four.ttl) }),
+            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+            (Err(six), Err(four)) => Err(worse(six, four)),
+        }
     }
 
     /// What the hosts file says; a name that stands there with one family has no address in the other.
     fn in_hosts(&self, name: &DnsName) -> Option<Vec<IpAddr>> {
         let of_family = |family| {
             let lookup = self.hosts.lookup_static_host(&Query::query(name.clone(), family))?;
-            Some(addresses_of(lookup.answers(), name, family))
+            Some(addresses_of(lookup.answers(), name, family).addresses)
         };
         let addresses: Vec<_> = [RecordType::AAAA, RecordType::A].into_iter().filter_map(of_family).flatten().collect();
         (!addresses.is_empty()).then_some(addresses)
@@ -126,7 +135,7 @@ impl Resolver {
         for &server in &self.servers {
             let answer = timeout(self.limit, self.ask_one(server, name, family)).await.unwrap_or(Err(NetError::Timeout));
             match answer.map_err(|error| unresolved(&error)) {
-                Ok(addresses) if addresses.is_empty() => return Err(Unresolved::NoAddress),
+                Ok(resolved) if resolved.addresses.is_empty() => return Err(Unresolved::NoAddress),
                 Err(trouble @ (Unresolved::TimedOut | Unresolved::Failed(_))) => failure = trouble,
                 answer => return answer,
             }
@@ -134,7 +143,7 @@ impl Resolver {
         Err(failure)
     }
 
-    async fn ask_one(&self, server: SocketAddr, name: &DnsName, family: RecordType) -> Result<Vec<IpAddr>, NetError> {
+    async fn ask_one(&self, server: SocketAddr, name: &DnsName, family: RecordType) -> Result<Resolved, NetError> {
         let mut options = DnsRequestOptions::default();
         // Answers of more than 512 octets come by UDP where the server takes EDNS (RFC 6891), by TCP elsewhere.
         options.use_edns = true;
@@ -151,16 +160,18 @@ impl Resolver {
     }
 }
 
-/// The addresses of one family, never empty.
-type Answer = Result<Vec<IpAddr>, Unresolved>;
+/// Of one family.
+type Answer = Result<Resolved, Unresolved>;
 
-/// The addresses of one family at the end of the aliases that begin at `name`. Only what the answer holds is followed: asking for an
+/// The addresses of one family, if any, at the end of the aliases that begin at `name`. Only what the answer holds is followed: asking for an
 /// alias' target would be a query for a name that nobody allowed.
-fn addresses_of(answers: &[Record], name: &DnsName, family: RecordType) -> Vec<IpAddr> {
-    let mut owner = name;
+fn addresses_of(answers: &[Record], name: &DnsName, family: RecordType) -> Resolved {
+    let (mut owner, mut ttl) = (name, u32::MAX >> 1);
+    let mut heed = |record: &Record| ttl = ttl.min(if record.ttl > u32::MAX >> 1 { 0 } else { record.ttl });
     for _ in 0..MAX_ALIASES {
         let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| {
             let RData::CNAME(alias) = &record.data else { return None };
+            heed(record);
             Some(&alias.0)
         });
         match alias {
@@ -169,7 +180,8 @@ fn addresses_of(answers: &[Record], name: &DnsName, family: RecordType) -> Vec<I
         }
     }
     let of_family = answers.iter().filter(|record| record.name == *owner && record.record_type() == family);
-    of_family.filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect()
+    let addresses = of_family.filter_map(|record| record.data.ip_addr().inspect(|_| heed(record))).take(MAX_ADDRESSES).collect();
+    Resolved { addresses, ttl: Duration::from_secs(ttl.into()) }
 }
 
 fn unresolved(error: &NetError) -> Unresolved {
@@ -183,14 +195,14 @@ fn unresolved(error: &NetError) -> Unresolved {
 }
 
 /// Of two families without an address, what says more: an answer about the name, then trouble, then silence.
-fn worse(six: Answer, four: Answer) -> Unresolved {
+fn worse(six: Unresolved, four: Unresolved) -> Unresolved {
     let rank = |unresolved: &Unresolved| match unresolved {
         Unresolved::NoSuchName => 0,
         Unresolved::TimedOut => 1,
         Unresolved::Failed(_) => 2,
         Unresolved::NoAddress => 3,
     };
-    [four, six].into_iter().filter_map(Result::err).min_by_key(rank).unwrap_or(Unresolved::NoAddress)
+    if rank(&six) < rank(&four) { six } else { four }
 }
 
 fn system() -> Result<(Vec<SocketAddr>, Hosts), ResolverError> {
@@ -225,8 +237,8 @@ mod tests {
     };
     use crate::destination::Host;
 
-    async fn addresses(resolver: &Resolver, name: &str) -> Answer {
-        resolver.addresses(Host::parse(name.as_bytes()).unwrap().name().unwrap()).await
+    async fn addresses(resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        resolver.addresses(Host::parse(name.as_bytes()).unwrap().name().unwrap()).await.map(|resolved| resolved.addresses)
     }
 
     #[tokio::test]

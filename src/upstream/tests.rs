@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// What a scripted name server does with a query.
 pub(crate) enum Reply {
     Records(Vec<RData>),
+    /// Records that are good for so many seconds; all others are for none.
+    For(u32, Vec<RData>),
     /// Aliases from the name asked for, one to the next, and what stands at the last.
     Alias(Vec<&'static str>, Vec<RData>),
     Code(ResponseCode),
@@ -105,6 +107,9 @@ fn replies(query: &Message, reply: Reply, tcp: bool) -> Vec<Vec<u8>> {
     };
     match reply {
         Reply::Records(data) => message.answers = records(&name, data),
+        Reply::For(ttl, data) => {
+            message.answers = data.into_iter().map(|data| Record::from_rdata(name.clone(), ttl, data)).collect();
+        }
         Reply::Alias(aliases, data) => {
             let mut owner = name;
             for alias in aliases {
