@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Visit<'a> {
     pub(crate) session: &'a Session,
     pub(crate) governing: &'a Governing,
+    /// Since when there are newer settings that cannot be used.
+    pub(crate) kept_since: Option<SystemTime>,
     pub(crate) authority: &'a LocalAuthority,
     pub(crate) now: SystemTime,
 }
@@ -46,12 +48,16 @@ fn not_read_so(path: &str, methods: &str) -> Answer {
 
 fn front(visit: &Visit<'_>) -> String {
     let policy = &visit.governing.policy;
+    let kept = visit.kept_since.map(|since| {
+        format!("The settings were changed, and could not be used at {}: those of this generation stay in force.\n\n", rfc3339(since))
+    });
     format!(
-        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{INDEX}",
+        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{}{INDEX}",
         visit.session.id(),
         policy.name(),
         policy.access(),
-        visit.governing.generation
+        visit.governing.generation,
+        kept.unwrap_or_default()
     )
 }
 
@@ -63,6 +69,7 @@ fn session(visit: &Visit<'_>) -> Value {
         "expires": visit.governing.expires.map(rfc3339),
         "policy": policy.name(),
         "generation": visit.governing.generation,
+        "reload_failed": visit.kept_since.map(rfc3339),
         "access": shown.access.as_str(),
         "report": shown.report,
         "repositories": visit.governing.grant.for_sandbox(),

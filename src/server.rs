@@ -115,7 +115,7 @@ impl Server {
                 Some(ended) = connections.join_next() => notice_panic(&self.gate.metrics, &ended),
                 order = orders.recv() => match order {
                     Some(Order::Reload(config)) => self.reload(*config),
-                    Some(Order::KeepOld) => self.gate.metrics.reloaded(Reload::Failed),
+                    Some(Order::KeepOld) => self.keep_old(),
                     Some(Order::Drain) => break,
                     Some(Order::Stop) | None => return,
                 },
@@ -180,10 +180,15 @@ impl Server {
                 tracing::info!(generation, "policies and sessions reloaded; listeners, timers and the rest stay as they were at start");
             }
             Err(error) => {
-                self.gate.metrics.reloaded(Reload::Failed);
                 tracing::error!(%error, "the old policies and sessions stay");
+                self.keep_old();
             }
         }
+    }
+
+    fn keep_old(&self) {
+        self.gate.metrics.reloaded(Reload::Failed);
+        self.gate.sessions.keep((self.gate.clock)());
     }
 
     fn count_sessions(&self) {

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
 
@@ -122,6 +122,8 @@ pub(crate) struct Sessions {
     entry: Entry,
     table: ArcSwap<Table>,
     generation: watch::Sender<u64>,
+    /// When new settings were last found to be of no use; none where those in force came after them.
+    kept_since: ArcSwapOption<SystemTime>,
     store: Option<Store>,
     /// Held while anything about the table changes.
     kept: Mutex<Kept>,
@@ -143,7 +145,8 @@ impl Sessions {
             None => BTreeMap::new(),
         };
         let kept = Mutex::new(Kept { records, ..Kept::default() });
-        let sessions = Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), store, kept };
+        let sessions =
+            Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), kept_since: ArcSwapOption::empty(), store, kept };
         sessions.apply(settings)?;
         Ok(sessions)
     }
@@ -224,6 +227,7 @@ impl Sessions {
         }
         self.table.store(Arc::new(before.succeed(by_id, tokens.owners)));
         (kept.policy, kept.patience) = (settings.policy, settings.patience);
+        self.kept_since.store(None);
         self.generation.send_replace(generation);
         Ok(generation)
     }
@@ -232,6 +236,16 @@ impl Sessions {
     /// again what is open. Whoever watches is also told, by the same number, that a session was revoked.
     pub(crate) fn generation(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
+    }
+
+    /// Notes that there are new settings which cannot be used: those in force stay.
+    pub(crate) fn keep(&self, now: SystemTime) {
+        self.kept_since.store(Some(Arc::new(now)));
+    }
+
+    /// Since when the settings in force are not those that were meant to be.
+    pub(crate) fn kept_since(&self) -> Option<SystemTime> {
+        self.kept_since.load().as_deref().copied()
     }
 
     /// All of them, by id.

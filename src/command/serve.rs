@@ -1,18 +1,27 @@
-//! `tidegate serve`: from the configuration to a running server, and from signals to its orders.
+//! `tidegate serve`: from the configuration to a running server, and from signals and changed files to its orders.
 
-use std::{io, path::PathBuf};
+mod watch;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::spawn_blocking,
+    time::sleep,
 };
 use tracing_subscriber::EnvFilter;
 
+use self::watch::{Files, Remembering};
 use super::{Console, DONE, LogFormat, REFUSED, report};
 use crate::{
-    config::Config,
+    config::{Config, Environment},
     policy::Problem,
     server::{Order, Server},
 };
@@ -27,7 +36,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>) -> u8 {
-    let config = match Config::load(&arguments.config, console.environment) {
+    let (config, files) = load(&arguments.config, console.environment);
+    let config = match config {
         Ok(config) => config,
         Err(problems) => {
             show(&problems, console);
@@ -41,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Co
         tracing::debug!(sessions, roots, ?state, "configuration read");
         let runtime =
             runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start threads: {error}"))?;
-        runtime.block_on(serve(config, arguments, console))
+        runtime.block_on(serve(config, files, arguments, console))
     });
     match started {
         Ok(()) => DONE,
@@ -52,7 +62,14 @@ pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Co
     }
 }
 
-async fn serve(config: Config, arguments: &Arguments, console: &mut Console<'_>) -> Result<(), String> {
+/// The configuration, and of which files it is made.
+fn load(path: &Path, environment: &dyn Environment) -> (Result<Config, Vec<Problem>>, Files) {
+    let environment = Remembering::new(environment);
+    let config = Config::load(path, &environment);
+    (config, environment.into_files())
+}
+
+async fn serve(config: Config, files: Files, arguments: &Arguments, console: &mut Console<'_>) -> Result<(), String> {
     // Before anything listens, so that no signal finds its default action, which is to die.
     let signals = Signals::new().map_err(|error| format!("cannot receive signals: {error}"))?;
     let server = Server::bind(config, console.clock).map_err(|error| error.to_string())?;
@@ -64,7 +81,7 @@ async fn serve(config: Config, arguments: &Arguments, console: &mut Console<'_>)
     let (orders, received) = mpsc::channel(ORDERS);
     tokio::select! {
         () = server.run(received) => {}
-        () = give_orders(signals, &orders, || Config::load(&arguments.config, console.environment)) => {}
+        () = give_orders(signals, files, &orders, || load(&arguments.config, console.environment)) => {}
     }
     Ok(())
 }
@@ -82,12 +99,18 @@ impl Signals {
     }
 }
 
-/// Turns signals into orders, until nobody takes them any more.
-async fn give_orders(mut signals: Signals, orders: &mpsc::Sender<Order>, load: impl Fn() -> Result<Config, Vec<Problem>>) {
+/// Turns signals and changed files into orders, until nobody takes them any more.
+async fn give_orders(
+    mut signals: Signals,
+    mut files: Files,
+    orders: &mpsc::Sender<Order>,
+    load: impl Fn() -> (Result<Config, Vec<Problem>>, Files),
+) {
     let mut draining = false;
     loop {
         let order = tokio::select! {
-            _ = signals.hangup.recv() => reload(&load),
+            _ = signals.hangup.recv() => reload(load(), &mut files),
+            () = change(&files) => reload(load(), &mut files),
             _ = signals.terminate.recv() => end(&mut draining),
             _ = signals.interrupt.recv() => end(&mut draining),
         };
@@ -97,8 +120,24 @@ async fn give_orders(mut signals: Signals, orders: &mpsc::Sender<Order>, load: i
     }
 }
 
-fn reload(load: impl Fn() -> Result<Config, Vec<Problem>>) -> Order {
-    let (order, problems) = match load() {
+/// Ends once a file is not what it was, and has not changed for a while: one that is being written is left alone.
+async fn change(files: &Files) {
+    let mut before = files.clone();
+    loop {
+        sleep(BETWEEN_LOOKS).await;
+        let last = before.clone();
+        // A file system that does not answer keeps nobody else waiting.
+        let Ok(now) = spawn_blocking(move || last.now()).await else { continue };
+        if now != *files && now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
+fn reload((config, read): (Result<Config, Vec<Problem>>, Files), files: &mut Files) -> Order {
+    *files = read;
+    let (order, problems) = match config {
         Ok(mut config) => {
             let warnings = std::mem::take(&mut config.warnings);
             (Order::Reload(Box::new(config)), warnings)
@@ -150,10 +189,15 @@ Signals:
   HUP   reads policies and sessions again; what they now refuse ends
   TERM  drains, and INT as well; a second one stops
 
+Files that change are read again by themselves, a second after the last
+change; where they cannot be used, what was in force stays in force.
+
 Exit status: 0 it ended as told, 1 it could not start
 
 Example:
   tidegate serve --config tidegate.toml";
 
+/// Between two looks at the files.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Orders that may wait to be taken.
 const ORDERS: usize = 4;

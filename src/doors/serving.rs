@@ -73,7 +73,13 @@ pub(super) async fn page(
     gate.within(subject.session.limits().request())?;
     let method = request.method().clone();
     let bytes = gather(request.into_body()).await?;
-    let visit = Visit { session: &subject.session, governing: &subject.governing, authority: &gate.authority, now: (gate.clock)() };
+    let visit = Visit {
+        session: &subject.session,
+        governing: &subject.governing,
+        kept_since: gate.sessions.kept_since(),
+        authority: &gate.authority,
+        now: (gate.clock)(),
+    };
     Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response())
 }
 

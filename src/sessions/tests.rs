@@ -1,5 +1,14 @@
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use super::*;
-use crate::{destination::Destination, files, policy::Denial};
+use crate::{
+    destination::Destination,
+    files,
+    policy::{Denial, Facts, Way},
+};
 
 const ALICE: &str = "alice-token-alice-token-alice-token";
 const INNER: &str = "inner-token-inner-token-inner-token";
@@ -114,6 +123,50 @@ fn a_reload_replaces_policies_and_keeps_what_is_counted() {
     drop(slot);
     assert!(session.limits().tunnel().is_ok());
     assert_eq!(identify(&sessions, Some(ALICE)), Err(Reason::SessionRevoked));
+}
+
+#[test]
+fn threat_130_ten_thousand_reloads_and_no_request_sees_a_mix() {
+    let both = ["first.example", "second.example"].map(|own| policy(&format!("allow = ['common.example', '{own}']")));
+    let of_generation = |generation: u64| &both[usize::try_from(generation % 2).unwrap()];
+    let all_of =
+        |generation| all(vec![SessionSettings { policy: Arc::clone(of_generation(generation)), ..settings("alice", Some(ALICE)) }]);
+    let sessions = required(Vec::new());
+    sessions.apply(all_of(2)).unwrap();
+    let ended = AtomicBool::new(false);
+    let judge = || {
+        let (token, mut judged) = (Secret::new(ALICE), 0);
+        while !ended.load(Ordering::Relaxed) {
+            let governing = sessions.identify(Some(&token), noon()).expect("a session that every policy has").governing();
+            let allows = |host: &str| {
+                let destination = Destination::parse(host.as_bytes(), Some(443)).unwrap();
+                governing.policy.decide_destination(&Facts { destination: &destination, way: Way::Connect, now: noon() }).is_ok()
+            };
+            let allowed = ["common.example", "first.example", "second.example"].map(allows);
+            let even = governing.generation.is_multiple_of(2);
+            assert_eq!(allowed, [true, even, !even]);
+            judged += 1;
+        }
+        judged
+    };
+    thread::scope(|scope| {
+        let judges = [scope.spawn(judge), scope.spawn(judge)];
+        for generation in 3..=10_002 {
+            assert_eq!(sessions.apply(all_of(generation)), Ok(generation));
+        }
+        ended.store(true, Ordering::Relaxed);
+        assert!(judges.into_iter().all(|judge| judge.join().unwrap() > 0));
+    });
+}
+
+#[test]
+fn what_could_not_be_used_is_shown_until_something_can() {
+    let sessions = required(vec![settings("alice", Some(ALICE))]);
+    assert_eq!(sessions.kept_since(), None);
+    sessions.keep(noon());
+    assert_eq!((sessions.kept_since(), *sessions.generation().borrow()), (Some(noon()), 1));
+    sessions.apply(all(vec![settings("alice", Some(ALICE))])).unwrap();
+    assert_eq!(sessions.kept_since(), None);
 }
 
 #[test]

@@ -183,6 +183,31 @@ fn threat_130_a_policy_that_is_gone_leaves_the_old_one() {
 }
 
 #[test]
+fn files_that_change_are_read_again_by_themselves() {
+    let origin = Origin::saying("from the origin");
+    let dns = Dns::loopback();
+    let gate = Tidegate::start(allowing(&["a.test"], &origin, ""), dns.address());
+    let (a, b) = (format!("a.test:{}", origin.port()), format!("b.test:{}", origin.port()));
+    let page = |path: &str| ask(gate.proxy(), format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let failed = || serde_json::from_str::<serde_json::Value>(&page("/session").text()).unwrap()["reload_failed"].clone();
+    gate.rewrite_policy(&allowing(&["b.test"], &origin, ""));
+    eventually("the new policy is in force", || gate.metric("tidegate_policy_generation") == 2);
+    assert_eq!((ask_for(gate.proxy(), &a).status, ask_for(gate.proxy(), &b).status), (403, 200));
+    assert!(failed().is_null());
+    gate.rewrite_policy("allow = [\"*\"]");
+    eventually("the failure is counted", || gate.metric("tidegate_policy_reloads_total{result=\"failed\"}") == 1);
+    assert_eq!((ask_for(gate.proxy(), &a).status, ask_for(gate.proxy(), &b).status), (403, 200), "the old policy stays");
+    assert!(failed().is_string());
+    assert!(page("/").text().contains("could not be used"), "{}", page("/").text());
+    fs::remove_file(gate.path("policy.toml")).unwrap();
+    eventually("that failure too", || gate.metric("tidegate_policy_reloads_total{result=\"failed\"}") == 2);
+    gate.rewrite_policy("access = \"none\"");
+    eventually("the new policy is in force", || gate.metric("tidegate_policy_generation") == 3);
+    assert_eq!(ask_for(gate.proxy(), &b).verdict(), (403, "network_disabled"));
+    assert!(failed().is_null());
+}
+
+#[test]
 fn threat_130_tunnels_that_the_new_policy_refuses_end_within_a_second() {
     let origin = Origin::echoing();
     let dns = Dns::loopback();
