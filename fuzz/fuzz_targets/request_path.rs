@@ -16,6 +16,10 @@ fuzz_target!(|input: &str| {
         }));
         path = decode(&path);
     }
+    // As a server has it that folds wide forms and trims names.
+    let folded = String::from_utf8(path).expect("what decodes to no UTF-8 is refused").replace(['．', '․'], ".").replace('‥', "..");
+    assert!(!folded.contains(['／', '＼', '⁄', '∕']));
+    assert!(!folded.split('/').any(|segment| matches!(segment.trim_matches(' '), "." | "..")));
 });
 
 fn decode(path: &[u8]) -> Vec<u8> {

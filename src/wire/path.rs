@@ -8,8 +8,10 @@ use crate::reason::Reason;
 /// Path and query of a request in canonical spelling: whatever server reads the path sees the same segments.
 ///
 /// The path begins with `/`, is visible ASCII, holds no empty segment but the last, no dot segment, and no escape that
-/// stands for an unreserved character, a separator or a control; its escapes are upper-case and decode to UTF-8. The
-/// query stays as it was sent. Displayed as it leaves; that reads back to the same value.
+/// stands for an unreserved character, a separator, a control or a character that some servers fold into a separator; its
+/// escapes are upper-case and decode to UTF-8. A segment of dots and blanks alone, however wide they are written and
+/// whatever parameters follow, counts as a dot segment or as empty. The query stays as it was sent. Displayed as it
+/// leaves; that reads back to the same value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanonicalTarget {
     path: Box<str>,
@@ -30,14 +32,10 @@ impl CanonicalTarget {
         if !path.starts_with('/') {
             return refuse(Problem::Form);
         }
-        let canonical = match canonical(path) {
-            Ok(canonical) => canonical,
-            Err(problem) => return refuse(problem),
-        };
-        if let Some(problem) = doubt(&canonical) {
-            return refuse(problem);
+        match canonical(path) {
+            Ok(canonical) => Ok(Self { path: canonical.into(), query: query.map(Into::into) }),
+            Err(problem) => refuse(problem),
         }
-        Ok(Self { path: canonical.into(), query: query.map(Into::into) })
     }
 
     /// Without the query.
@@ -77,7 +75,7 @@ enum Problem {
     Form,
     Character(u8),
     Escape,
-    Hidden(u8),
+    Hidden(char),
     Twice,
     NotUtf8,
     Empty,
@@ -91,7 +89,10 @@ impl fmt::Display for PathError {
             Problem::Form => write!(f, "where rules judge paths a path begins with \"/\": \"{path}\""),
             Problem::Character(byte) => write!(f, "\"{}\" may not stand in a path, percent-encode it: \"{path}\"", byte.escape_ascii()),
             Problem::Escape => write!(f, "\"%\" stands before two hexadecimal digits, write \"%25\" for itself: \"{path}\""),
-            Problem::Hidden(byte) => write!(f, "%{byte:02X} may not stand in a path that rules judge, leave it out: \"{path}\""),
+            Problem::Hidden(character) => {
+                character.encode_utf8(&mut [0; 4]).bytes().try_for_each(|octet| write!(f, "%{octet:02X}"))?;
+                write!(f, " may not stand in a path that rules judge, leave it out: \"{path}\"")
+            }
             Problem::Twice => write!(f, "a path is percent-encoded once, and this one is twice: \"{path}\""),
             Problem::NotUtf8 => write!(f, "the escapes of a path spell UTF-8: \"{path}\""),
             Problem::Empty => write!(f, "a path has no empty segment, write one \"/\": \"{path}\""),
@@ -120,8 +121,8 @@ fn canonical(path: &str) -> Result<String, Problem> {
         let (octet, after) = escaped(rest).ok_or(Problem::Escape)?;
         rest = after;
         decoded.push(octet);
-        if octet.is_ascii_control() || matches!(octet, b'/' | b'\\') {
-            return Err(Problem::Hidden(octet));
+        if matches!(octet, b'/' | b'\\') {
+            return Err(Problem::Hidden(char::from(octet)));
         }
         if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~') {
             written.push(char::from(octet));
@@ -130,10 +131,8 @@ fn canonical(path: &str) -> Result<String, Problem> {
         }
     }
     // What is no UTF-8 may be an overlong spelling of a dot or a slash.
-    if std::str::from_utf8(&decoded).is_err() {
-        return Err(Problem::NotUtf8);
-    }
-    Ok(written)
+    let decoded = std::str::from_utf8(&decoded).map_err(|_| Problem::NotUtf8)?;
+    doubt(decoded).map_or(Ok(written), Err)
 }
 
 /// The octet that two hexadecimal digits spell, and what follows them.
@@ -144,25 +143,42 @@ fn escaped(rest: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(high * 16 + low).ok()?, after))
 }
 
-/// What a server might make something else of. A parameter (`;…`) counts as not there: some servers drop it first.
-fn doubt(path: &str) -> Option<Problem> {
-    let twice = path.split("%25").skip(1).any(|after| escaped(after.as_bytes()).is_some());
-    if twice {
+/// What a server might make something else of in a decoded path. A parameter (`;…`) counts as not there: some servers drop it first.
+fn doubt(decoded: &str) -> Option<Problem> {
+    if let Some(hidden) = decoded.chars().find(|&character| character.is_control() || SEPARATORS.contains(&character)) {
+        return Some(Problem::Hidden(hidden));
+    }
+    if decoded.split('%').skip(1).any(|after| escaped(after.as_bytes()).is_some()) {
         return Some(Problem::Twice);
     }
-    let segments = path.strip_prefix('/').unwrap_or(path);
+    let segments = decoded.strip_prefix('/').unwrap_or(decoded);
     let mut left = segments.split('/').count();
     segments.split('/').find_map(|segment| {
         left -= 1;
-        let name = segment.split(';').next().and_then(|name| name.split("%3B").next()).unwrap_or_default();
-        match name {
-            "." | ".." => Some(Problem::Dots),
-            "" if left > 0 || !segment.is_empty() => Some(Problem::Empty),
-            _ => None,
+        let mut name = segment.split(SEMICOLONS).next().unwrap_or_default().chars().filter(|character| !is_blank(*character)).peekable();
+        match name.peek() {
+            None => (left > 0 || !segment.is_empty()).then_some(Problem::Empty),
+            Some(_) => name.all(|character| DOTS.contains(&character)).then_some(Problem::Dots),
         }
     })
 }
 
+/// Whether servers are known to drop a character at either end of a name, or anywhere in it.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Characters that compatibility normalisation (Unicode NFKC) or a narrower character set makes `/`, `\` or `%` of, or names that
+/// hold one.
+const SEPARATORS: &[char] = &[
+    '\u{2044}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{29f8}', '\u{fe68}', '\u{fe6a}',
+    '\u{ff05}', '\u{ff0f}', '\u{ff3c}',
+];
+/// Likewise `;`, first itself.
+const SEMICOLONS: &[char] = &[';', '\u{37e}', '\u{fe14}', '\u{fe54}', '\u{ff1b}'];
+/// Likewise one dot or more, first itself.
+const DOTS: &[char] = &['.', '\u{2024}', '\u{2025}', '\u{2026}', '\u{3002}', '\u{fe12}', '\u{fe19}', '\u{fe52}', '\u{ff0e}', '\u{ff61}'];
 /// Visible ASCII that may not stand in a path.
 const FOREIGN: &[u8] = b"\"#<>?\\`";
 

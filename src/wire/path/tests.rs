@@ -21,7 +21,12 @@ fn one_spelling_leaves() {
         ("/org/a%20b%3fc%23d", "/org/a%20b%3Fc%23d"),
         ("/org/100%25", "/org/100%25"),
         ("/org/100%25zz", "/org/100%25zz"),
-        ("/org/...", "/org/..."),
+        ("/org/...x", "/org/...x"),
+        ("/org/caf%c3%a9%20%26%20bar", "/org/caf%C3%A9%20%26%20bar"),
+        ("/org/%20a%20/x", "/org/%20a%20/x"),
+        ("/org/a..%20b", "/org/a..%20b"),
+        ("/org/and%20so%20on%E2%80%A6", "/org/and%20so%20on%E2%80%A6"),
+        ("/org/%EF%BC%8Ea", "/org/%EF%BC%8Ea"),
         ("/org/.git/..x", "/org/.git/..x"),
         ("/org/a;v=1/b", "/org/a;v=1/b"),
         ("/org/a%3bv", "/org/a%3Bv"),
@@ -60,6 +65,43 @@ fn dot_segments_in_every_spelling() {
     }
 }
 
+/// What is left where a server trims names (Windows, Java), normalises them (NFKC), drops what cannot be seen (HFS+), or all of it.
+#[test]
+fn dot_segments_that_are_seen_after_trimming_or_folding() {
+    for segment in [
+        "..%20",
+        ".%20",
+        "%20..",
+        ".%20.",
+        "..%20.",
+        "%2e%2e%20",
+        "...",
+        "....",
+        "..%C2%A0",
+        "..%E3%80%80",
+        "..%E2%80%8B",
+        "%EF%BB%BF..",
+        "%EF%BC%8E%EF%BC%8E",
+        ".%EF%BC%8E",
+        "%EF%BC%8E",
+        "%E2%80%A4%E2%80%A4",
+        "%E2%80%A5",
+        "%E2%80%A6",
+        "%EF%B9%92.",
+        "%E3%80%82%E3%80%82",
+        "..%EF%BC%9B",
+        "..%CD%BEx",
+        "..%20;x",
+    ] {
+        for path in [format!("/org/{segment}/evil"), format!("/org/{segment}"), format!("/{segment}/x")] {
+            assert_eq!(problem(&path), Problem::Dots, "{path}");
+        }
+    }
+    for path in ["/org/%20/x", "/%20", "/org/%E2%80%8B", "/%C2%A0/org", "/org/%20;x/y"] {
+        assert_eq!(problem(path), Problem::Empty, "{path}");
+    }
+}
+
 #[test]
 fn empty_segments() {
     for path in ["//org/x", "/org//x", "/org//", "//", "/;/org", "/org/;a=1/x", "/org/%3b/x", "/org/;"] {
@@ -70,13 +112,20 @@ fn empty_segments() {
 #[test]
 fn escapes_that_hide_something() {
     for (path, hidden) in [
-        ("/org%2Fx", b'/'),
-        ("/org%2fx", b'/'),
-        ("/org%5c..%5cevil", b'\\'),
-        ("/org/%00", 0),
-        ("/org/%0d%0aX:", 13),
-        ("/org/%1f", 31),
-        ("/org/%7F", 127),
+        ("/org%2Fx", '/'),
+        ("/org%2fx", '/'),
+        ("/org%5c..%5cevil", '\\'),
+        ("/org/%00", '\0'),
+        ("/org/%0d%0aX:", '\r'),
+        ("/org/%1f", '\u{1f}'),
+        ("/org/%7F", '\u{7f}'),
+        ("/org/..%09/evil", '\t'),
+        ("/org/%C2%85", '\u{85}'),
+        ("/org%EF%BC%8F..%EF%BC%8Fevil", '\u{ff0f}'),
+        ("/org/..%E2%88%95evil", '\u{2215}'),
+        ("/org/a%E2%81%84b", '\u{2044}'),
+        ("/org/..%EF%BC%BCevil", '\u{ff3c}'),
+        ("/org/%EF%BC%852e", '\u{ff05}'),
     ] {
         assert_eq!(problem(path), Problem::Hidden(hidden), "{path}");
     }
@@ -86,7 +135,9 @@ fn escapes_that_hide_something() {
     for path in ["/%", "/%2", "/%zz", "/%+1", "/%%32f", "/a%2%65"] {
         assert_eq!(problem(path), Problem::Escape, "{path}");
     }
-    for path in ["/org/%c0%ae%c0%ae/evil", "/org/%e0%80%af", "/%ff", "/%e4%bd"] {
+    for path in
+        ["/org/%c0%ae%c0%ae/evil", "/org/%e0%80%ae", "/org/%c0%af", "/org/%e0%80%af", "/%f0%80%80%ae", "/%ed%a0%80", "/%ff", "/%e4%bd"]
+    {
         assert_eq!(problem(path), Problem::NotUtf8, "{path}");
     }
 }
@@ -109,7 +160,12 @@ fn errors_say_what_to_write() {
     assert_eq!(said("/a/../b"), "a path has no dot segment, write what it resolves to: \"/a/../b\"");
     assert_eq!(said("/a%2fb"), "%2F may not stand in a path that rules judge, leave it out: \"/a%2fb\"");
     assert_eq!(said("/a%"), "\"%\" stands before two hexadecimal digits, write \"%25\" for itself: \"/a%\"");
+    assert_eq!(said("/a%ef%bc%8fb"), "%EF%BC%8F may not stand in a path that rules judge, leave it out: \"/a%ef%bc%8fb\"");
     assert_eq!(CanonicalTarget::read("//").unwrap_err().reason(), Reason::BadRequest);
+}
+
+fn escape(text: &str) -> String {
+    text.bytes().flat_map(|octet| ["%".to_owned(), format!("{octet:02x}")]).collect()
 }
 
 proptest! {
@@ -121,6 +177,21 @@ proptest! {
             prop_assert!(!path.contains("//") && !path.contains("%2e") && !path.contains("%2f") && !path.contains("%5c"), "{}", path);
             prop_assert!(path.split('/').filter_map(|segment| segment.split(';').next()).all(|name| name != "." && name != ".."), "{}", path);
         }
+    }
+
+    #[test]
+    fn names_of_letters_and_blanks_pass(name in "[a-zäé日]{1,4}([ .&][a-zäé日]{1,4}){0,3}[ .]?") {
+        let read = CanonicalTarget::read(&format!("/x/{}/y", escape(&name)));
+        prop_assert!(read.is_ok_and(|read| read.path().is_ascii()));
+    }
+
+    #[test]
+    fn what_folds_to_a_dot_segment_is_refused(
+        dots in proptest::collection::vec(proptest::sample::select([DOTS, &[' ', '\u{a0}', '\u{200b}']].concat()), 1..5),
+        after in "([;；][a-z]?)?",
+    ) {
+        let path = format!("/org/{}/x", escape(&(dots.iter().collect::<String>() + &after)));
+        prop_assert!(matches!(problem(&path), Problem::Dots | Problem::Empty), "{}", path);
     }
 
     #[test]
