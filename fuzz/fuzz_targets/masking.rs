@@ -26,6 +26,12 @@ fuzz_target!(|bytes: &[u8]| {
     if !secret.is_empty() && !secret.contains(&MASK) {
         assert!(!at_once.windows(secret.len()).any(|window| window == secret));
     }
+    if secret.len() >= MIN_ENCODED {
+        let references: String = secret.iter().map(|octet| format!("&#x{octet:x};")).collect();
+        assert_eq!(masker().mask(references.as_bytes()), Some(vec![MASK; references.len()]));
+        let percent: String = secret.iter().map(|octet| format!("%{octet:02X}")).collect();
+        assert_eq!(masker().mask(percent.as_bytes()), Some(vec![MASK; percent.len()]));
+    }
     if secret.len() >= MIN_ENCODED && secret.len() % 3 == 0 {
         let encoded = BASE64_STANDARD.encode(secret);
         let masked = masker().mask(encoded.as_bytes());
