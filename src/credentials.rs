@@ -89,7 +89,7 @@ impl Credential {
 
     /// The credential as it is now. A file is read anew each time. A command is run when what it last gave is too old, once for all who
     /// ask meanwhile, and is killed when its time is over. Whoever stops waiting does not stop the run. A failure is told to those
-    /// who wait for it and kept for nobody. Needs a Tokio runtime.
+    /// who wait for it and to those who ask in the second after it. Needs a Tokio runtime.
     ///
     /// # Errors
     /// The source gave nothing in time, or not 1 to [`MAX_CREDENTIAL`] visible ASCII octets on one line.
@@ -111,22 +111,26 @@ impl Credential {
     }
 
     async fn run(&self, argv: &[String], max_age: Duration) -> Outcome {
-        let mut outcome = self.latest(argv, max_age);
-        let outcome = outcome.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Problem::Lost))
+        let mut ended = self.latest(argv, max_age);
+        let ended = ended.wait_for(Option::is_some).await;
+        ended.ok().and_then(|ended| ended.as_ref().map(|ended| ended.outcome.clone())).unwrap_or(Err(Problem::Lost))
     }
 
     /// The run whose outcome holds: one under way, or one that is young enough, or else a new one.
-    fn latest(&self, argv: &[String], max_age: Duration) -> watch::Receiver<Option<Outcome>> {
+    fn latest(&self, argv: &[String], max_age: Duration) -> watch::Receiver<Option<Ended>> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = latest.as_ref().filter(|run| run.holds(max_age)) {
-            return run.outcome.clone();
+        let now = Instant::now();
+        if let Some(run) = latest.as_ref().filter(|run| run.holds(max_age, now)) {
+            return run.ended.clone();
         }
-        let (ended, outcome) = watch::channel(None);
-        *latest = Some(Run { begun: Instant::now(), outcome: outcome.clone() });
+        let (teller, ended) = watch::channel(None);
+        *latest = Some(Run { begun: now, ended: ended.clone() });
         let (argv, patience) = (argv.to_vec(), self.patience);
-        tokio::spawn(async move { ended.send_replace(Some(run(&argv, patience).await.map(Arc::new))) });
-        outcome
+        tokio::spawn(async move {
+            let outcome = run(&argv, patience).await.map(Arc::new);
+            teller.send_replace(Some(Ended { at: Instant::now(), outcome }));
+        });
+        ended
     }
 }
 
@@ -136,19 +140,24 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// One run of a command; `None` as long as it lasts.
+/// One run of a command; its end is `None` as long as it lasts.
 struct Run {
     begun: Instant,
-    outcome: watch::Receiver<Option<Outcome>>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+struct Ended {
+    at: Instant,
+    outcome: Outcome,
 }
 
 impl Run {
-    fn holds(&self, max_age: Duration) -> bool {
-        match &*self.outcome.borrow() {
+    fn holds(&self, max_age: Duration, now: Instant) -> bool {
+        match &*self.ended.borrow() {
             // Its task is gone where nobody can send any more.
-            None => self.outcome.has_changed().is_ok(),
-            Some(Ok(_)) => self.begun.elapsed() < max_age,
-            Some(Err(_)) => false,
+            None => self.ended.has_changed().is_ok(),
+            Some(Ended { outcome: Ok(_), .. }) => now.duration_since(self.begun) < max_age,
+            Some(Ended { at, outcome: Err(_) }) => now.duration_since(*at) < FAILURE_HOLDS,
         }
     }
 }
@@ -252,6 +261,8 @@ async fn listen(child: &mut Child) -> Result<Secret, Problem> {
     read_line(&text).ok_or(Problem::Malformed)
 }
 
+/// After a command failed it is left alone for so long, however many ask.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// Octets that are read of a source: a credential, a line end, and one that says there is more.
 const MAX_TEXT: usize = MAX_CREDENTIAL + 3;
 /// Room that reading never fills, so that nothing read stays where a smaller buffer was.

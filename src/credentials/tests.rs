@@ -145,15 +145,60 @@ async fn what_a_command_gave_is_kept_until_it_is_too_old() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_all_who_wait_and_kept_for_nobody() {
+async fn a_failure_is_told_to_all_who_wait_and_soon_tried_again() {
     let directory = TempDir::new().unwrap();
     // The first run fails, though it prints a credential, and says one on stderr too.
     let credential = script(&directory, &format!("echo {SECRET}; echo {SECRET} >&2; [ $(wc -l < \"$0\") -gt 1 ]"), LONG);
     let refused = "no credential from command sh: it ended with exit status: 1; run it by hand to see why";
     assert_eq!(ask_forty(&credential).await, vec![Err(refused.to_owned()); 40]);
     assert_eq!(runs(&directory).len(), 1);
-    assert_eq!(ask_forty(&credential).await, vec![Ok(SECRET.to_owned()); 40]);
+    let told = timeout(PATIENCE, async {
+        loop {
+            match ask(&credential).await {
+                Err(error) => assert_eq!(error, refused),
+                Ok(told) => return told,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(told.await.as_deref(), Ok(SECRET));
     assert_eq!(runs(&directory).len(), 2);
+}
+
+#[test]
+fn threat_97_what_a_command_gave_is_used_no_longer_than_max_age_from_its_start() {
+    let begun = Instant::now();
+    let max_age = Duration::from_secs(600);
+    let after = |milliseconds| begun + Duration::from_millis(milliseconds);
+    let run = |outcome: Option<Outcome>| {
+        let (teller, ended) = watch::channel(outcome.map(|outcome| Ended { at: after(20_000), outcome }));
+        (Run { begun, ended }, teller)
+    };
+    let (given, _teller) = run(Some(Ok(Arc::new(Secret::new(SECRET)))));
+    assert_eq!([20_000, 599_999, 600_000].map(|at| given.holds(max_age, after(at))), [true, true, false]);
+    let (failed, _teller) = run(Some(Err(Problem::Malformed)));
+    assert_eq!([20_000, 20_999, 21_000].map(|at| failed.holds(max_age, after(at))), [true, true, false]);
+    let (lasting, teller) = run(None);
+    assert!(lasting.holds(max_age, after(900_000)));
+    drop(teller);
+    assert!(!lasting.holds(max_age, after(0)));
+}
+
+#[tokio::test]
+async fn threat_97_a_rotated_credential_takes_the_place_of_the_old_one() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("token");
+    fs::write(&path, "old").unwrap();
+    let credential = command(&["cat", path.to_str().unwrap()], Duration::from_millis(50));
+    assert_eq!(ask(&credential).await.as_deref(), Ok("old"));
+    fs::write(&path, "new").unwrap();
+    let rotated = timeout(PATIENCE, async {
+        while ask(&credential).await.unwrap() == "old" {
+            tokio::task::yield_now().await;
+        }
+        ask(&credential).await
+    });
+    assert_eq!(rotated.await.unwrap().as_deref(), Ok("new"));
 }
 
 #[tokio::test]
