@@ -8,8 +8,8 @@ mod served;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use rustls::ServerConfig;
@@ -27,7 +27,9 @@ use crate::{
 pub(crate) struct LocalAuthority {
     state: Option<PathBuf>,
     metrics: Arc<Metrics>,
-    opened: Mutex<Option<Arc<Authority>>>,
+    opened: OnceLock<Arc<Authority>>,
+    /// Why it could not be opened, and when; held by who opens it.
+    failed: Mutex<Option<(SystemTime, AuthorityError)>>,
 }
 
 impl LocalAuthority {
@@ -36,26 +38,34 @@ impl LocalAuthority {
     /// # Errors
     /// One that is there and cannot be used.
     pub(crate) fn new(state: Option<&Path>, metrics: Arc<Metrics>, now: SystemTime) -> Result<Self, AuthorityError> {
-        let local = Self { state: state.map(Path::to_owned), metrics, opened: Mutex::default() };
+        let local = Self { state: state.map(Path::to_owned), metrics, opened: OnceLock::new(), failed: Mutex::default() };
         if state.is_some_and(store::exists) {
             local.get(now)?;
         }
         Ok(local)
     }
 
-    /// The authority; the first call opens it, and makes it where there is none yet. One that failed is tried again.
+    /// The authority; the first call opens it, and makes it where there is none yet. One that failed is
+    /// tried again a second later.
     ///
     /// # Errors
     /// It cannot be used, or there is no place for it.
     pub(crate) fn get(&self, now: SystemTime) -> Result<Arc<Authority>, AuthorityError> {
         let state = self.state.as_deref().ok_or_else(|| AuthorityError::new("there is no place for it: name one by [state] dir"))?;
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(authority) = &*opened {
+        if let Some(authority) = self.opened.get() {
             return Ok(Arc::clone(authority));
         }
-        let authority = Arc::new(Authority::open(state, now)?);
-        *opened = Some(Arc::clone(&authority));
-        Ok(authority)
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever had the lock before may have opened it.
+        if let Some(authority) = self.opened.get() {
+            return Ok(Arc::clone(authority));
+        }
+        let lately = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < FAILURE_HOLDS);
+        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| lately(*at)) {
+            return Err(error.clone());
+        }
+        let authority = Authority::open(state, now).inspect_err(|error| *failed = Some((now, error.clone())))?;
+        Ok(Arc::clone(self.opened.get_or_init(|| Arc::new(authority))))
     }
 
     /// See [`Authority::server_config`]. Each call is counted.
@@ -105,7 +115,7 @@ impl Authority {
 }
 
 /// Why there is no authority, or no certificate of it. It never holds a key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AuthorityError(Trouble);
 
 impl AuthorityError {
@@ -125,6 +135,9 @@ impl fmt::Display for AuthorityError {
 }
 
 impl std::error::Error for AuthorityError {}
+
+/// For so long nobody tries to open what could not be opened.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -246,6 +246,32 @@ fn nothing_is_written_before_it_is_needed() {
 }
 
 #[test]
+fn what_could_not_be_opened_is_tried_again_a_second_later() {
+    let parent = TempDir::new().unwrap();
+    let state = parent.path().join("state");
+    let local = local(&state);
+    fs::write(&state, "in the way").unwrap();
+    let why = |now| local.get(now).map(drop).map_err(|error| error.to_string());
+    let told = why(now()).unwrap_err();
+    fs::remove_file(&state).unwrap();
+    assert_eq!(why(now() + Duration::from_millis(999)), Err(told));
+    assert!(!state.exists());
+    let opened = local.get(now() + Duration::from_secs(1)).unwrap();
+    assert!(Arc::ptr_eq(&opened, &local.get(now()).unwrap()));
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_failure() {
+    let parent = TempDir::new().unwrap();
+    let state = parent.path().join("state");
+    let local = local(&state);
+    fs::write(&state, "in the way").unwrap();
+    assert!(local.get(now()).is_err());
+    fs::remove_file(&state).unwrap();
+    assert!(local.get(now() - Duration::from_secs(3600)).is_ok());
+}
+
+#[test]
 fn the_next_start_finds_the_same_root_and_mends_the_bundle() {
     let state = TempDir::new().unwrap();
     let first = Authority::open(state.path(), now()).unwrap();
