@@ -132,12 +132,26 @@ fn lint_entry(written: &WrittenEntry, pattern: &Pattern, rules: &Rules, problems
         let message = "\"tls\" and \"http\" change nothing here: 443 wants TLS and 80 wants HTTP anyway";
         problems.warning(speaks.span(), message, Some("they are for entries with another port".into()));
     }
+    lint_skipped(written, pattern, rules, problems);
     if let HostPattern::Name(name) = &pattern.host
         && name.depth == Depth::Below
         && name.labels.starts_with("*.")
     {
         let help = "\"*.example.com\" matches any depth here; in other tools one label".to_owned();
         problems.warning(span, format!("\"{pattern}\" matches names of at least two labels below"), Some(help));
+    }
+}
+
+/// Warns of entries that ask for interception of what is never intercepted.
+fn lint_skipped(written: &WrittenEntry, pattern: &Pattern, rules: &Rules, problems: &mut Problems) {
+    let Some(intercept) = &written.intercept else { return };
+    let mut over_tls = pattern.clone();
+    if over_tls.ports == Ports::Default {
+        over_tls.ports = Ports::One(443);
+    }
+    if let Some(skip) = rules.skip.covering(&over_tls) {
+        let message = format!("\"intercept\" has no effect: {} in [tls] skip goes before it", skip.rule);
+        problems.warning(intercept.span(), message, Some("take the host out of one of them".into()));
     }
 }
 
