@@ -84,20 +84,28 @@ fn compile_rules(document: &Document, allow: &[Entry], skip: &[Entry], problems:
 }
 
 fn compile_rule(written: &WrittenRule, number: usize, problems: &mut Problems) -> RequestRule {
+    let mut methods: Vec<&str> = Vec::new();
     for method in &written.methods {
-        if let Some(message) = no_method(method.get_ref()) {
-            problems.error(method.span(), format!("{message}: {}", shown(method.get_ref())), None);
+        let word = method.get_ref().as_str();
+        if word == READ_ONLY.0 {
+            methods.extend(READ_ONLY.1);
+        } else if let Some(message) = no_method(word) {
+            let help = format!("the word for several is \"{}\": {}", READ_ONLY.0, READ_ONLY.1.join(", "));
+            problems.error(method.span(), format!("{message}: {}", shown(word)), Some(help));
+        } else {
+            methods.push(word);
         }
     }
+    let first = |(place, method): &(usize, &str)| !methods[..*place].contains(method);
+    let methods = methods.iter().copied().enumerate().filter(first).map(|(_, method)| method.into()).collect();
     let paths = written.paths.iter().filter_map(|path| or_report(path.get_ref().parse(), path.span(), problems)).collect();
     let name = written.name.as_ref().map_or_else(|| format!("rule {number}"), |name| name.get_ref().clone());
-    RequestRule {
-        methods: written.methods.iter().map(|method| method.get_ref().as_str().into()).collect(),
-        paths,
-        max_request_body: written.max_request_body,
-        rule: rule_at(&problems.source, &written.span, name),
-    }
+    RequestRule { methods, paths, max_request_body: written.max_request_body, rule: rule_at(&problems.source, &written.span, name) }
 }
+
+/// The word that stands for methods in a rule, and which: those by which nothing is asked to change (RFC 9110, section 9.2.1), but
+/// for TRACE, which is never passed on.
+const READ_ONLY: (&str, &[&str]) = ("read-only", &["GET", "HEAD", "OPTIONS"]);
 
 /// Why something is no method that a rule may let through.
 fn no_method(method: &str) -> Option<&'static str> {

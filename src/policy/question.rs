@@ -85,6 +85,8 @@ impl Question {
         let permit = policy.decide_destination(&Facts { destination, way: *way, now })?;
         let expectation = permit.expectation();
         let rule = permit.rule().cloned();
+        // Where a tunnel is not read, nobody sees what is asked in it.
+        let is_read = permit.intercepts() || (!tls && expectation.protocol() == Protocol::Http);
         let mut would_deny = permit.would_deny();
         if let Some(address) = destination.host.ip() {
             would_deny = permit.admit(&[address], &Own::default())?.permit().would_deny();
@@ -92,7 +94,7 @@ impl Question {
         if *tls && expectation.protocol() == Protocol::Http {
             would_deny = would_deny.or(expectation.decide_opaque()?.would_deny());
         }
-        if let Some(method) = method {
+        if let Some(method) = method.as_ref().filter(|_| is_read) {
             let cleared = expectation.decide_request(&RequestFacts { method, host: None, target: None, origin_form, body_length: None })?;
             would_deny = would_deny.or(cleared.would_deny());
         }

@@ -61,6 +61,27 @@ fn method_and_path_are_judged_together() {
 }
 
 #[test]
+fn a_word_stands_for_the_methods_that_read() {
+    let text = "allow = [\"a.test\"]\n[[rule]]\nhosts = [\"a.test\"]\nmethods = [\"PUT\", \"read-only\", \"HEAD\"]";
+    for (method, expected) in [
+        ("GET", None),
+        ("HEAD", None),
+        ("OPTIONS", None),
+        ("PUT", None),
+        ("POST", Some(Reason::MethodNotAllowed)),
+        ("DELETE", Some(Reason::MethodNotAllowed)),
+        ("read-only", Some(Reason::MethodNotAllowed)),
+        ("TRACE", Some(Reason::MethodRefused)),
+    ] {
+        assert_eq!(ask(text, "a.test:80", method, "/", None).err().map(|denial| denial.reason), expected, "{method}");
+    }
+    assert_eq!(policy(text).show().rules[0].methods, ["PUT", "GET", "HEAD", "OPTIONS"]);
+    let said = "error: methods are compared exactly, write it in capitals: \"read-write\"\n  help: the word for several is \"read-only\": GET, HEAD, OPTIONS";
+    let found = problems(&text.replace("read-only", "read-write"));
+    assert!(found.iter().any(|problem| problem.ends_with(said)), "{found:#?}");
+}
+
+#[test]
 fn what_is_cleared_says_how_it_leaves() {
     let cleared = ask(DOCS, "docs.test:80", "GET", "/%761/%c3%a9?a=%2e", Some(4)).unwrap();
     assert_eq!((cleared.origin_form(), cleared.max_request_body()), (Some("/v1/%C3%A9?a=%2e"), Some(4)));
@@ -165,6 +186,27 @@ fn a_rule_that_could_not_hold_is_an_error_or_refuses() {
     assert_eq!(denial.allow_with, None);
 }
 
+/// Entries beside those that rules are about, and what follows them.
+const BESIDE: [(&str, &str); 3] = [
+    ("\"c.example\"", ""),
+    ("{ host = \"c.example\", intercept = true, report = true }, \"c.example:8080\"", ""),
+    ("\"c.example:*\"", "report = true\ntls = { skip = [\"c.example\"] }\n"),
+];
+
+/// What the proxy does with HTTPS in a tunnel: requests are read where TLS ends there, and nowhere else.
+fn over_tls(policy: &Policy, authority: &str, method: &str, origin_form: &str) -> Result<Option<Reason>, Box<Denial>> {
+    let permit = decide_at(policy, authority, Way::Connect, moment(0))?;
+    let expectation = permit.expectation();
+    let mut would_deny = permit.would_deny();
+    if permit.protocol() == Protocol::Http {
+        would_deny = would_deny.or(expectation.decide_opaque()?.would_deny());
+    } else if permit.intercepts() {
+        let facts = RequestFacts { method, host: None, target: None, origin_form, body_length: None };
+        would_deny = would_deny.or(expectation.decide_request(&facts)?.would_deny());
+    }
+    Ok(would_deny)
+}
+
 fn rules() -> impl Strategy<Value = String> {
     let methods = prop::collection::vec(select(vec!["GET", "POST", "PUT"]), 0..3);
     let paths = prop::collection::vec(select(vec!["/a", "/a/**", "/**/b", "/*/b"]), 0..3);
@@ -182,6 +224,20 @@ proptest! {
         let asked = Question::parse(&format!("http://{host}{path}"), Some(method)).unwrap().decide(&policy, moment(0));
         let wire = ask(&text, &format!("{host}:80"), method, &path, None);
         prop_assert_eq!(asked.err(), wire.err());
+    }
+
+    #[test]
+    fn check_says_what_the_wire_does_over_tls(
+        text in rules(),
+        (entries, lines) in select(BESIDE.to_vec()),
+        host in select(vec!["a.test", "b.test", "b.test:80", "c.example", "c.example:80", "c.example:8080"]),
+        method in select(vec!["GET", "POST", "DELETE", "TRACE"]),
+        path in "(/[ab.]{0,2}|/%61){1,3}",
+    ) {
+        let policy = policy(&(text.replacen('[', &format!("[{entries}, "), 1) + lines));
+        let asked = Question::parse(&format!("https://{host}{path}"), Some(method)).unwrap().decide(&policy, moment(0));
+        let wire = over_tls(&policy, host, method, &path);
+        prop_assert_eq!(asked.map(|approval| approval.would_deny), wire);
     }
 
     #[test]
