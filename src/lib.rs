@@ -46,6 +46,7 @@ mod backend;
 
 // ── 4 · path: the only rooms that see both judgment and means
 mod respond;
+mod shown;
 mod pages;
 mod passage;
 mod gateway;

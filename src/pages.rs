@@ -12,6 +12,7 @@ use crate::{
     reason::{Reason, Verdict},
     respond::Answer,
     sessions::{Governing, Session},
+    shown,
 };
 
 /// Whose pages, and when.
@@ -51,34 +52,43 @@ fn front(visit: &Visit<'_>) -> String {
     let kept = visit.kept_since.map(|since| {
         format!("The settings were changed, and could not be used at {}: those of this generation stay in force.\n\n", rfc3339(since))
     });
+    let show = policy.show();
+    let mut inside = Vec::new();
+    // Writing into memory does not fail.
+    let _ = shown::write_limits(&show.limits, &mut inside).and_then(|()| shown::write_inside(&show, &mut inside));
     format!(
-        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{}{INDEX}",
+        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{}{}\n{INDEX}",
         visit.session.id(),
         policy.name(),
         policy.access(),
         visit.governing.generation,
-        kept.unwrap_or_default()
+        kept.unwrap_or_default(),
+        String::from_utf8_lossy(&inside)
     )
 }
 
 fn session(visit: &Visit<'_>) -> Value {
     let policy = &visit.governing.policy;
-    let shown = policy.show();
+    let show = policy.show();
     json!({
         "session": visit.session.id().as_ref(),
         "expires": visit.governing.expires.map(rfc3339),
         "policy": policy.name(),
         "generation": visit.governing.generation,
         "reload_failed": visit.kept_since.map(rfc3339),
-        "access": shown.access.as_str(),
-        "report": shown.report,
+        "access": show.access.as_str(),
+        "report": show.report,
         "repositories": visit.governing.grant.for_sandbox(),
-        "entries": shown.entries.iter().map(|entry| json!({
+        "entries": show.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
             "entry": entry.rule.entry.as_ref(),
             "source": entry.rule.source.as_ref(),
             "line": entry.rule.line,
         })).collect::<Vec<_>>(),
+        "limits": shown::limits_to_json(&show.limits),
+        "intercepted": shown::intercepted(&show),
+        "rules": shown::rules_to_json(&show),
+        "credentials": shown::credentials_to_json(&show),
     })
 }
 

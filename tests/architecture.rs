@@ -61,7 +61,7 @@ const CRATES: &[(&str, Home)] = &[
     ("rustix", Home::Rooms(&["backend", "credentials", "server"])),
     ("rustls_native_certs", Home::Rooms(&["authority", "upstream"])),
     ("sd_notify", Home::Rooms(&["command"])),
-    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "token"])),
+    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "shown", "token"])),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
 ];
 

@@ -35,6 +35,7 @@ pub(super) struct Done {
 pub(super) fn tidegate(line: &str) -> Done {
     let files: &[(_, &[u8])] = &[
         ("policy.toml", b"allow = [\"*.example.com\", \"db.example.org:5432\"]\ndeny = [\"bad.example.com\"]\n"),
+        ("inside.toml", INSIDE),
         ("broken.toml", b"allow = [\"*.com\"]\nalow = []\n"),
         ("empty.toml", b""),
         ("session.toml", include_bytes!("push/session.toml")),
@@ -47,6 +48,31 @@ pub(super) fn tidegate(line: &str) -> Done {
     let code = run_in(&world, line, &mut out, &mut err);
     Done { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
+
+/// A policy by which requests are read.
+const INSIDE: &[u8] = br#"allow = [
+    "docs.example.com",
+    { host = "api.example.com", until = 2026-12-01T00:00:00Z },
+    { host = "seen.example.com:8443", tls = true, intercept = true, report = true },
+]
+
+[[rule]]
+name = "docs are read-only"
+hosts = ["docs.example.com"]
+methods = ["read-only"]
+paths = ["/v1/**"]
+max_request_body = "1 KiB"
+
+[[credential]]
+hosts = ["api.example.com"]
+header = "authorization"
+format = "Bearer {}"
+value = { env = "EXAMPLE_KEY" }
+pin = true
+
+[tls]
+skip = ["pinned.example.com"]
+"#;
 
 fn run_in(world: &World, line: &str, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let (out_colour, err_colour) = (Colour::Plain, Colour::Plain);

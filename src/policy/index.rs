@@ -28,6 +28,8 @@ pub struct ShownEntry {
     pub until: Option<SystemTime>,
     /// Whether what it refuses is only reported.
     pub report: bool,
+    /// Whether TLS that it lets through has to end here.
+    pub intercept: bool,
     /// The entry as written, and where.
     pub rule: RuleRef,
     /// The group of a shipped list that holds it.
@@ -100,6 +102,7 @@ impl Entry {
             speaks: self.speaks,
             until: self.until,
             report: self.report,
+            intercept: self.intercept,
             rule: self.rule.clone(),
             group: self.group.clone(),
         }

@@ -10,6 +10,7 @@
 //! - `authority`: the root to trust, as a sandbox and as its owner finds it
 //! - `rules`: methods, paths and bodies of requests to an allowed host
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
+//! - `pages`: what a sandbox is told of the rules it is held to
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -27,6 +28,7 @@ mod destinations;
 mod framing;
 mod harness;
 mod interception;
+mod pages;
 mod records;
 mod regressions;
 mod replies;

@@ -67,6 +67,52 @@ deny
 }
 
 #[test]
+fn show_tells_what_becomes_of_requests_and_never_where_a_credential_comes_from() {
+    let Done { code, out, err } = tidegate("tidegate policy show --policy inside.toml");
+    let expected = "\
+policy  inside.toml
+access  custom
+report  false
+ech     refuse
+limits  connections 2048, tunnels 1024, a second: connections 500, requests 500
+
+allow
+  docs.example.com       inside.toml:2
+  api.example.com        inside.toml:3  until 2026-12-01T00:00:00.000000Z
+  seen.example.com:8443  inside.toml:4  speaks tls  report only  intercept
+
+[tls] skip
+  pinned.example.com     inside.toml:22
+
+intercepted over TLS
+  api.example.com, docs.example.com, seen.example.com:8443
+
+[[rule]] docs are read-only  inside.toml:7
+  hosts    docs.example.com
+  methods  GET, HEAD, OPTIONS
+  paths    /v1/**
+  body     at most 1024 octets
+
+credential
+  api.example.com  header authorization: Bearer {}  pin  inside.toml:15
+";
+    assert_eq!((code, out.as_str(), err.as_str()), (0, expected, ""));
+    let Done { code, out, .. } = tidegate("tidegate policy show --policy inside.toml --json");
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let rule = serde_json::json!({
+        "rule": { "entry": "docs are read-only", "source": "inside.toml", "line": 7 },
+        "hosts": ["docs.example.com"],
+        "methods": ["GET", "HEAD", "OPTIONS"],
+        "paths": ["/v1/**"],
+        "max_request_body": 1024,
+    });
+    assert_eq!((code, &shown["rules"][0], &shown["entries"][2]["intercept"]), (0, &rule, &true.into()));
+    assert_eq!(shown["intercepted"], serde_json::json!(["api.example.com", "docs.example.com", "seen.example.com:8443"]));
+    assert_eq!(shown["credentials"][0]["placement"], "header authorization: Bearer {}");
+    assert!(!out.contains("EXAMPLE_KEY"), "{out}");
+}
+
+#[test]
 fn show_in_json_holds_every_entry_of_a_level() {
     let Done { code, out, .. } = tidegate("tidegate policy show --access trusted --json");
     let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
