@@ -136,6 +136,49 @@ fn report_mode_changes_nothing_and_says_what_it_would() {
 }
 
 #[test]
+fn rules_hold_for_as_long_as_their_entry_and_report_where_it_does() {
+    let text = r#"
+        allow = [
+            { host = "ends.test", until = 2026-12-01T00:00:00Z },
+            { host = "reports.test", report = true },
+            { host = "both.test", report = true, until = 2026-12-01T00:00:00Z },
+            "*.test",
+        ]
+        deny = [{ host = "denied.test", report = true }]
+        [[rule]]
+        hosts = ["*.test"]
+        methods = ["read-only"]
+    "#;
+    let policy = policy(text);
+    let end = moment(1_796_083_200);
+    let (before, after) = (end - std::time::Duration::from_nanos(1), end);
+    let ask = |host: &str, method, now| {
+        let permit = decide_at(&policy, host, Way::Connect, now).map_err(|denial| denial.reason)?;
+        assert!(permit.intercepts(), "{host}");
+        let facts = RequestFacts { method, host: None, target: None, origin_form: "/", body_length: None };
+        let cleared = permit.expectation().decide_request(&facts).map_err(|denial| denial.reason)?;
+        Ok(permit.would_deny().or(cleared.would_deny()))
+    };
+    for (host, method, now, expected) in [
+        ("ends.test", "GET", before, Ok(None)),
+        ("ends.test", "PUT", before, Err(Reason::MethodNotAllowed)),
+        // The wildcard goes on allowing it.
+        ("ends.test", "PUT", after, Err(Reason::MethodNotAllowed)),
+        ("reports.test", "PUT", after, Ok(Some(Reason::MethodNotAllowed))),
+        ("both.test", "PUT", before, Ok(Some(Reason::MethodNotAllowed))),
+        ("both.test", "PUT", after, Err(Reason::MethodNotAllowed)),
+        ("both.test", "GET", after, Ok(None)),
+        ("denied.test", "GET", after, Ok(Some(Reason::HostDenied))),
+        ("denied.test", "PUT", after, Err(Reason::MethodNotAllowed)),
+    ] {
+        assert_eq!(ask(host, method, now), expected, "{method} {host} {now:?}");
+    }
+    let alone = "allow = [{ host = \"a.test\", until = 2026-12-01T00:00:00Z }]\n[[rule]]\nhosts = [\"a.test\"]\nmethods = [\"GET\"]";
+    let decided = decide_at(&super::policy(alone), "a.test", Way::Connect, after);
+    assert_eq!(decided.map(drop).map_err(|denial| denial.reason), Err(Reason::HostNotAllowed));
+}
+
+#[test]
 fn rules_and_entries_ask_for_interception() {
     let text = format!("{DOCS}\n[tls]\nskip = [\"pinned.test\"]").replace(
         "\"free.test\"]",
