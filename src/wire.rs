@@ -11,6 +11,7 @@ pub mod path;
 pub mod masking;
 pub mod http1;
 pub mod http2;
+pub mod websocket;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
 pub(crate) fn excerpt(input: &[u8]) -> Box<str> {

@@ -301,7 +301,7 @@ fn at_most_one<'a>(mut values: impl Iterator<Item = &'a [u8]>, twice: HeadError)
 }
 
 /// The elements of a list that may span several lines, empty ones left out (RFC 9110, section 5.6.1).
-fn list<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn list<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
     values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 

@@ -1,0 +1,143 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::http1::parse_head;
+
+const HANDSHAKE: [(&str, &str); 5] = [
+    ("Host", "a.test"),
+    ("Upgrade", "WebSocket"),
+    ("Connection", "keep-alive, Upgrade"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+fn is_asked(line: &str, fields: &[(&str, &str)]) -> bool {
+    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let text = format!("{line}\r\n{fields}\r\n");
+    let (head, _) = parse_head(text.as_bytes()).unwrap().unwrap();
+    is_asked_by(&head)
+}
+
+#[test]
+fn threat_61_only_a_whole_handshake_asks() {
+    let line = "GET /chat HTTP/1.1";
+    assert!(is_asked(line, &HANDSHAKE));
+    for other in ["POST /chat HTTP/1.1", "get /chat HTTP/1.1", "GET /chat HTTP/1.0"] {
+        assert!(!is_asked(other, &HANDSHAKE), "{other}");
+    }
+    for (index, value) in [
+        (1, "h2c"),
+        (1, "TLS/1.0"),
+        (1, "websocket, h2c"),
+        (1, "websocket/13"),
+        (2, "close"),
+        (2, "upgraded"),
+        (3, "8"),
+        (3, "013"),
+        (3, ""),
+        (4, ""),
+        (4, "dGhlIHNhbXBsZSBub25jZQ"),
+        (4, "dGhlIHNhbXBsZSBub25jZQAA"),
+        (4, "not base64 of 16 octets"),
+    ] {
+        let mut fields = HANDSHAKE;
+        fields[index].1 = value;
+        assert!(!is_asked(line, &fields), "{value}");
+    }
+    for index in 1..HANDSHAKE.len() {
+        let without: Vec<_> = HANDSHAKE.iter().copied().enumerate().filter(|(at, _)| *at != index).map(|(_, field)| field).collect();
+        assert!(!is_asked(line, &without), "without {}", HANDSHAKE[index].0);
+    }
+    for more in [HANDSHAKE[1], HANDSHAKE[3], HANDSHAKE[4], ("Content-Length", "5"), ("Transfer-Encoding", "chunked"), ("Expect", "100-continue")]
+    {
+        assert!(!is_asked(line, &[&HANDSHAKE[..], &[more]].concat()), "with {more:?}");
+    }
+}
+
+#[test]
+fn an_answer_agrees_with_the_one_accept_that_fits() {
+    let answer = |fields: &[(&str, &'static str)]| {
+        let fields = fields.to_vec();
+        let values = move |name: &'static str| {
+            let values: Vec<_> = fields.iter().filter(|field| field.0 == name).map(|field| field.1.as_bytes()).collect();
+            values.into_iter()
+        };
+        agrees(values, b"accept")
+    };
+    let good = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "accept")];
+    assert!(answer(&good));
+    assert!(!answer(&good[..2]) && !answer(&good[1..]) && !answer(&[good[0], good[2]]));
+    assert!(!answer(&[good[0], good[1], ("sec-websocket-accept", "other")]));
+    assert!(!answer(&[&good[..], &good[2..]].concat()));
+}
+
+#[test]
+fn a_close_frame_carries_its_code_and_a_short_reason() {
+    assert_eq!(close(1012, "expired"), b"\x88\x09\x03\xf4expired");
+    assert_eq!(close(1012, &"x".repeat(MAX_REASON + 1)), b"\x88\x02\x03\xf4");
+    let mut frames = ServerFrames::new(None);
+    assert!(frames.pass(&close(1012, &"x".repeat(MAX_REASON))).is_ok() && frames.is_between());
+}
+
+#[test]
+fn what_no_server_sends_is_an_error() {
+    let pass = |bytes: &[u8]| ServerFrames::new(None).pass(bytes).map(Cow::into_owned);
+    assert_eq!(pass(b"\x82\x81abcd"), Err(FrameError::Masked));
+    assert_eq!(pass(b"\x82\x01a\x82\xfe\x00\x7f"), Err(FrameError::Masked));
+    assert_eq!(pass(b"\x82\x7f\x80\0\0\0\0\0\0\0"), Err(FrameError::Length(1 << 63)));
+    assert!(pass(b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc").is_ok());
+}
+
+#[test]
+fn threat_89_a_secret_in_a_frame_is_masked_and_no_message_waits_for_the_next() {
+    let mut frames = ServerFrames::new(Some(Masker::new([b"secret".as_slice()])));
+    let mut pass = |bytes: &[u8]| (frames.pass(bytes).unwrap().into_owned(), frames.is_between());
+    assert_eq!(pass(b"\x81\x0emy secret: sec"), (b"\x81\x0emy ******: sec".to_vec(), true));
+    assert_eq!(pass(b"\x81\x06sec"), (b"\x81\x06".to_vec(), false));
+    assert_eq!(pass(b"ret\x81"), (b"******\x81".to_vec(), false));
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let head = match payload.len() {
+        short @ ..126 => vec![0x82, u8::try_from(short).unwrap()],
+        medium @ ..0x1_0000 => [&[0x82, 126], &u16::try_from(medium).unwrap().to_be_bytes()[..]].concat(),
+        long => [&[0x82, 127], &(long as u64).to_be_bytes()[..]].concat(),
+    };
+    [&head, payload].concat()
+}
+
+proptest! {
+    #[test]
+    fn pieces_change_nothing_and_every_end_of_a_frame_is_found(
+        lengths in proptest::collection::vec(prop_oneof![0usize..4, 120usize..130, 65530usize..65540], 0..4),
+        cuts in proptest::collection::vec(0usize..70_000, 0..8),
+        masks: bool,
+    ) {
+        let whole: Vec<u8> = lengths.iter().flat_map(|length| frame(&b"abcd".repeat(length / 4 + 1)[..*length])).collect();
+        let mut ends = vec![0];
+        ends.extend(lengths.iter().scan(0, |end, length| { *end += frame(&vec![0; *length]).len(); Some(*end) }));
+        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(whole.len())).chain([0, whole.len()]).chain(ends.iter().copied()).collect();
+        cuts.sort_unstable();
+        let masker = || masks.then(|| Masker::new([b"cdab".as_slice()]));
+        let at_once = ServerFrames::new(masker()).pass(&whole).unwrap().into_owned();
+        let mut slow = ServerFrames::new(masker());
+        let mut slowly = Vec::new();
+        for pair in cuts.windows(2) {
+            slowly.extend_from_slice(&slow.pass(&whole[pair[0]..pair[1]]).unwrap());
+            prop_assert_eq!(slow.is_between(), ends.contains(&pair[1]));
+            if slow.is_between() {
+                prop_assert_eq!(slowly.len(), pair[1]);
+            }
+        }
+        prop_assert_eq!(at_once.len(), whole.len());
+        prop_assert!(masks || at_once == whole);
+        prop_assert_eq!(slowly, at_once);
+    }
+
+    #[test]
+    fn nothing_that_a_server_sends_breaks_the_reader(bytes: Vec<u8>) {
+        if let Ok(passed) = ServerFrames::new(None).pass(&bytes) {
+            prop_assert_eq!(&*passed, &*bytes);
+        }
+    }
+}
