@@ -39,6 +39,7 @@ use crate::{
         client_hello::{ClientHello, HelloError, HelloReader},
         http1::{BodyFramer, Head, HeadError, HeadReader},
         target::{self, RequestTarget, TargetError},
+        websocket,
     },
 };
 
@@ -136,6 +137,8 @@ pub(crate) struct Downstream<S = TcpStream> {
 enum State {
     Head,
     Body(BodyFramer),
+    /// A WebSocket was asked for: what follows is its data, or nothing. hyper reads no further, and learns that after the answer.
+    Upgrade,
     /// hyper reads no further: what comes next is not for it.
     Stop(Option<Next>),
 }
@@ -170,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
                 Poll::Ready(Ok(next))
             }
             State::Head => self.poll_head(context),
-            State::Body(_) => Poll::Ready(Ok(Next::Closed)),
+            State::Body(_) | State::Upgrade => Poll::Ready(Ok(Next::Closed)),
         })
         .await
     }
@@ -284,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         }
         self.judged = length;
         self.answers.expect();
-        self.state = State::Body(BodyFramer::new(head.body));
+        self.state = if websocket::is_asked_by(&head) { State::Upgrade } else { State::Body(BodyFramer::new(head.body)) };
         Next::Message
     }
 
@@ -341,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Downstream<S> {
                 State::Body(_) => ready!(this.poll_body(context))?,
                 // A sandbox that has gone is one whose request need not be answered.
                 State::Stop(Some(Next::Closed) | None) => return Poll::Ready(Ok(())),
-                State::Stop(Some(_)) => return this.answers.poll_sent(context).map(Ok),
+                State::Upgrade | State::Stop(Some(_)) => return this.answers.poll_sent(context).map(Ok),
             }
         }
     }

@@ -9,6 +9,7 @@ mod standing;
 mod masked;
 mod credential;
 mod request;
+mod websocket;
 mod tunnel;
 
 use std::{
@@ -25,6 +26,7 @@ pub(crate) use self::{
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, withdrawn},
     tunnel::{judge_hello, tunnel, turn_back},
+    websocket::{Answered, open},
 };
 use crate::{
     audit::{Audit, Record},
@@ -180,6 +182,17 @@ impl Gate {
         let admitted = self.upstream.resolve(permit).await?;
         self.record_admission(subject, asked, &admitted)?;
         Ok(admitted)
+    }
+
+    /// The connection to what was permitted: the one that CONNECT has dialled for it, if there is one. Either way its decision is on
+    /// record.
+    async fn dial(&self, subject: &Subject, asked: &Asked, permit: Permit, dialled: Option<Dialled>) -> Result<Dialled, Refusal> {
+        if let Some(dialled) = dialled {
+            self.readmit(subject, asked, permit, &dialled)?;
+            return Ok(dialled);
+        }
+        let admitted = self.admit(subject, asked, permit).await?;
+        Ok(self.upstream.dial(admitted).await?)
     }
 
     /// The same for a connection that was dialled earlier, under a policy that may have changed since.

@@ -30,6 +30,7 @@ mod upload;
 mod tasks;
 mod answer;
 mod exchange;
+mod upgrade;
 
 pub(crate) use self::{
     answer::ResponseBody,
@@ -37,6 +38,7 @@ pub(crate) use self::{
     resolver::{NameServers, ResolverError},
     tasks::Tasks,
     tls::{LazyTlsClient, TlsClient, TlsClientError},
+    upgrade::{Switched, Upgrade},
     upload::BodyFault,
 };
 use self::{

@@ -49,7 +49,7 @@ const CRATES: &[(&str, Home)] = &[
     ("tokio_rustls", Home::From(Floor::Means)),
     ("tracing", Home::From(Floor::Means)),
     ("annotate_snippets", Home::Rooms(&["command"])),
-    ("aws_lc_rs", Home::Rooms(&["authority", "backend", "command", "sessions"])),
+    ("aws_lc_rs", Home::Rooms(&["authority", "backend", "command", "sessions", "upstream"])),
     ("clap", Home::Rooms(&["command", "main"])),
     ("governor", Home::Rooms(&["limits"])),
     ("hickory_resolver", Home::Rooms(&["upstream"])),

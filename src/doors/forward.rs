@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Request, Response, Version, header};
+use http::{HeaderValue, Request, Version, header};
 use http_body_util::Either;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, ext::Protocol};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -15,14 +15,15 @@ use crate::{
     destination::Destination,
     downstream::{Downstream, Next},
     metrics::Kind,
-    passage::{Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, reader_of},
+    passage::{Answered, Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, open, reader_of},
     policy::Way,
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
     wire::{
-        http2,
+        http2::{self, Asks},
         target::{self, RequestTarget},
+        websocket,
     },
 };
 
@@ -99,14 +100,14 @@ pub(super) async fn refuse_inside<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Answers one request, whatever version of HTTP brought it.
-pub(super) async fn answer(visitor: &Visitor, inside: &Inside, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(visitor: &Visitor, inside: &Inside, request: Request<Incoming>) -> Answered<Body> {
     let mut asked = Asked::new(visitor.door, Kind::Http);
     asked.method = Some(request.method().as_str().into());
-    asked.reader = reader_of(request.headers().get_all(header::ACCEPT).iter().map(header::HeaderValue::as_bytes));
+    asked.reader = reader_of(request.headers().get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes));
     let mut subject = None;
     match exchange(visitor, inside, request, &mut asked, &mut subject).await {
-        Ok(response) => response,
-        Err(refusal) => visitor.gate.refuse(subject.as_ref(), &asked, refusal).into_response().map(Either::Left),
+        Ok(answered) => answered,
+        Err(refusal) => visitor.gate.refuse(subject.as_ref(), &asked, refusal).into_response().map(Either::Left).into(),
     }
 }
 
@@ -116,13 +117,14 @@ async fn exchange(
     request: Request<Incoming>,
     asked: &mut Asked,
     subject: &mut Option<Subject>,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Answered<Body>, Refusal> {
     if let Inside::Tunnel(tunnel) = inside {
         // Known whatever the request is like, so that what is refused has somebody to whom.
         *subject = Some(tunnel.subject.clone());
         asked.destination = Some(tunnel.destination.clone());
     }
-    let request = if request.version() == Version::HTTP_2 { settle(request)? } else { request };
+    let (asks, request) = settle(request)?;
+    asked.method = Some(request.method().as_str().into());
     let wanted = read(inside, &request)?;
     asked.path = Some(wanted.origin_form.split('?').next().unwrap_or_default().into());
     asked.destination.clone_from(&wanted.destination);
@@ -130,11 +132,11 @@ async fn exchange(
         Inside::Tunnel(tunnel) => visitor.gate.again(&tunnel.subject)?,
         Inside::Listener => {
             let values = request.headers().get_all(header::PROXY_AUTHORIZATION);
-            visitor.identify(|| presented(values.iter().map(header::HeaderValue::as_bytes)))?
+            visitor.identify(|| presented(values.iter().map(HeaderValue::as_bytes)))?
         }
     });
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
-        return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left));
+        return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left).into());
     };
     let (way, dialled, traffic) = match inside {
         Inside::Listener => (Way::Http, None, Arc::new(Traffic::new(&visitor.gate.metrics))),
@@ -144,14 +146,27 @@ async fn exchange(
         }
     };
     let errand = Errand { destination, origin_form: wanted.origin_form, way, dialled, secure: inside.is_secure(), traffic };
-    forward(&visitor.gate, subject, asked, errand, request).await
+    match asks {
+        Asks::Request => Ok(forward(&visitor.gate, subject, asked, errand, request).await?.into()),
+        Asks::WebSocket => open(&visitor.gate, subject, asked, errand, request).await,
+    }
 }
 
-/// A request of HTTP/2 as the same in HTTP/1.1.
-fn settle(request: Request<Incoming>) -> Result<Request<Incoming>, Refusal> {
+/// What a request asks for, and a request of HTTP/2 as the same in HTTP/1.1.
+fn settle(request: Request<Incoming>) -> Result<(Asks, Request<Incoming>), Refusal> {
     let (mut parts, body) = request.into_parts();
-    http2::settle(&mut parts).map_err(|error| Refusal::new(error.reason(), format!("The head of the request was refused: {error}.")))?;
-    Ok(Request::from_parts(parts, body))
+    let asks = if parts.version == Version::HTTP_2 {
+        let protocol = parts.extensions.get::<Protocol>().map(|protocol| protocol.as_str().to_owned());
+        http2::settle(&mut parts, protocol.as_deref())
+            .map_err(|error| Refusal::new(error.reason(), format!("The head of the request was refused: {error}.")))?
+    } else if parts.version == Version::HTTP_11
+        && websocket::asks(parts.method.as_str(), |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes))
+    {
+        Asks::WebSocket
+    } else {
+        Asks::Request
+    };
+    Ok((asks, Request::from_parts(parts, body)))
 }
 
 /// What a request names.

@@ -3,9 +3,9 @@
 use std::{convert::Infallible, error::Error as StdError, future::Future, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, header};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{body::Incoming, rt::Executor as _, server::conn::http2, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -14,7 +14,10 @@ use tokio::{
 };
 
 use super::{serving::Sent, until};
-use crate::{passage::Traffic, upstream::Tasks};
+use crate::{
+    passage::{Answered, Traffic},
+    upstream::Tasks,
+};
 
 /// How long a connection may stand still.
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +38,28 @@ pub(super) async fn serve<S, A, B>(
     answer: impl Fn(Request<Incoming>) -> A,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Future<Output = Response<B>> + Send + 'static,
+    A: Future<Output = Answered<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     let (tasks, streams) = (Tasks::default(), watch::Sender::new(0));
-    let service = service_fn(|request| {
-        let (open, answer) = (Open::new(&streams), answer(request));
+    let service = service_fn(|mut request| {
+        let (open, upgrade) = (Open::new(&streams), upgrade::on(&mut request));
+        let (answer, group) = (answer(request), tasks.group());
         // Boxed: hyper holds one for every stream.
-        Box::pin(async {
-            let mut response = answer.await.map(|body| Sent { body, _held: open });
+        Box::pin(async move {
+            let Answered { response, socket } = answer.await;
+            let open = if let Some(socket) = socket {
+                group.execute(async {
+                    let _open = open;
+                    if let Ok(stream) = upgrade.await {
+                        socket.carry(TokioIo::new(stream)).await;
+                    }
+                });
+                None
+            } else {
+                Some(open)
+            };
+            let mut response = response.map(|body| Sent { body, _held: open });
             // What ends a connection in HTTP/1.1 ends a stream here.
             response.headers_mut().remove(header::CONNECTION);
             Ok::<_, Infallible>(response)
@@ -67,6 +83,8 @@ pub(super) async fn serve<S, A, B>(
 fn bounded<E>(mut builder: http2::Builder<E>) -> http2::Builder<E> {
     builder
         .auto_date_header(false)
+        // For WebSockets alone (RFC 8441); whatever else a CONNECT asks for is refused as a request.
+        .enable_connect_protocol()
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -92,7 +110,7 @@ async fn still(mut streams: watch::Receiver<usize>, traffic: &Traffic, stillness
     }
 }
 
-/// Counts a stream until it is answered.
+/// Counts a stream until it is answered, or until its WebSocket has ended.
 struct Open(watch::Sender<usize>);
 
 impl Open {

@@ -5,6 +5,7 @@ use std::{
     error::Error as StdError,
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::{Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -23,13 +24,14 @@ use super::until;
 use crate::{
     downstream::{Answering, Downstream},
     pages::{self, Visit},
-    passage::{Gate, Subject},
+    passage::{Answered, Gate, Subject},
     reason::Reason,
     respond::Refusal,
     wire::http1::MAX_FIELDS,
 };
 
-/// Lets hyper serve the messages of a connection by `answer`. Gives the connection back when something else comes next.
+/// Lets hyper serve the messages of a connection by `answer`. Gives the connection back when something else comes next. Where a WebSocket
+/// comes next, it runs to its end.
 pub(super) async fn serve<S, A, B>(
     downstream: Downstream<S>,
     draining: &watch::Receiver<bool>,
@@ -37,13 +39,20 @@ pub(super) async fn serve<S, A, B>(
 ) -> Option<Downstream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    A: Future<Output = Response<B>>,
+    A: Future<Output: Into<Answered<B>>>,
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin + 'static,
 {
     let answers = downstream.answers();
+    let switched = Mutex::new(None);
     let service = service_fn(|request| {
-        let (answering, answer) = (answers.begin(), answer(request));
-        Box::pin(async { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, _held: answering })) })
+        let (answering, answer, switched) = (answers.begin(), answer(request), &switched);
+        Box::pin(async move {
+            let Answered { response, socket } = answer.await.into();
+            if socket.is_some() {
+                *switched.lock().unwrap_or_else(PoisonError::into_inner) = socket;
+            }
+            Ok::<_, Infallible>(response.map(|body| Sent { body, _held: answering }))
+        })
     });
     let mut connection =
         http1::Builder::new().auto_date_header(false).max_headers(MAX_FIELDS).serve_connection(TokioIo::new(downstream), service);
@@ -56,6 +65,12 @@ where
         }
     };
     let downstream = connection.into_parts().io.into_inner();
+    if let Some(socket) = switched.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if ended.is_ok() {
+            socket.carry(downstream.into_unread()).await;
+        }
+        return None;
+    }
     if ended.is_ok() && downstream.is_stopped() && !*draining.borrow() {
         return Some(downstream);
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Asked, Gate, Subject, relay::Traffic};
+use super::{Asked, Gate, Subject, relay::Traffic, standing::Stream};
 use crate::{limits::Slot, metrics::Open, policy::RuleRef, reason::Reason, respond::Refusal, upstream::Dialled};
 
 /// Holds a tunnel's place while it lasts, and records the end of a tunnel or stream when it is dropped, so that one that is cut
@@ -33,6 +33,21 @@ impl Ending {
             refusal: None,
             place: Some((slot, gate.metrics.tunnel())),
         }
+    }
+
+    /// Of a WebSocket. It holds no place of its own where it is all that a tunnel carries.
+    pub(super) fn of_socket(
+        gate: &Arc<Gate>,
+        stream: &Stream,
+        asked: &Asked,
+        rule: Option<RuleRef>,
+        traffic: Arc<Traffic>,
+        slot: Option<Slot>,
+    ) -> Self {
+        let mut ending = Self::of_exchange(gate, &stream.subject, asked, traffic);
+        (ending.address, ending.rule) = (Some(stream.address), rule);
+        ending.place = slot.map(|slot| (slot, gate.metrics.tunnel()));
+        ending
     }
 
     /// Of an exchange that is no tunnel.

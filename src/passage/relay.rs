@@ -1,6 +1,7 @@
 //! Bytes from socket to socket, both ways, each direction ending on its own.
 
 use std::{
+    borrow::Cow,
     io,
     sync::{
         Arc,
@@ -10,11 +11,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep_until},
 };
 
@@ -30,6 +27,8 @@ pub(crate) enum Direction {
 /// How many bytes went each way, and when the last one did.
 pub(crate) struct Traffic {
     metrics: Arc<Metrics>,
+    /// Of what it is a part of.
+    whole: Option<Arc<Traffic>>,
     started: Instant,
     up: AtomicU64,
     down: AtomicU64,
@@ -41,11 +40,17 @@ impl Traffic {
     pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
         Self {
             metrics: Arc::clone(metrics),
+            whole: None,
             started: Instant::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
+    }
+
+    /// Of a part of `whole`, where its bytes count too.
+    pub(crate) fn part_of(whole: Arc<Self>) -> Self {
+        Self { whole: Some(Arc::clone(&whole)), ..Self::new(&whole.metrics) }
     }
 
     pub(crate) fn duration(&self) -> Duration {
@@ -66,16 +71,12 @@ impl Traffic {
     }
 
     pub(crate) fn add(&self, direction: Direction, count: u64) {
-        let sum = match direction {
-            Direction::Up => {
-                self.metrics.sent_up(count);
-                &self.up
-            }
-            Direction::Down => {
-                self.metrics.sent_down(count);
-                &self.down
-            }
-        };
+        match (&self.whole, direction) {
+            (Some(whole), _) => whole.add(direction, count),
+            (None, Direction::Up) => self.metrics.sent_up(count),
+            (None, Direction::Down) => self.metrics.sent_down(count),
+        }
+        let sum = if direction == Direction::Up { &self.up } else { &self.down };
         sum.fetch_add(count, Ordering::Relaxed);
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(elapsed, Ordering::Relaxed);
@@ -93,15 +94,44 @@ pub(crate) enum End {
     Idle,
 }
 
-/// Relays until both directions have ended, one side breaks, or nothing moves for `idle`. A side that stops sending is
-/// shut down on the other side only (half-close).
-pub(crate) async fn relay(downstream: &mut TcpStream, upstream: &mut TcpStream, idle: Duration, traffic: &Traffic) -> End {
-    let (mut down_read, mut down_write) = downstream.split();
-    let (mut up_read, mut up_write) = upstream.split();
+/// What looks at bytes on their way.
+pub(crate) trait Passing {
+    /// Gives what goes on of the bytes that came; an error breaks the relay off, and nothing of them goes on.
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> io::Result<Cow<'b, [u8]>>;
+
+    /// What it gave last was taken whole.
+    fn taken(&mut self) {}
+}
+
+/// Bytes that nobody looks at.
+pub(crate) struct Unseen;
+
+impl Passing for Unseen {
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> io::Result<Cow<'b, [u8]>> {
+        Ok(Cow::Borrowed(bytes))
+    }
+}
+
+/// Relays between two streams, each given as its two halves, until both directions have ended, one side breaks, or nothing moves for
+/// `idle`. A side that stops sending is shut down on the other side only (half-close). `passing` sees what goes down.
+pub(crate) async fn relay<R, W, S, T>(
+    (mut down_read, mut down_write): (R, W),
+    (mut up_read, mut up_write): (S, T),
+    idle: Duration,
+    traffic: &Traffic,
+    passing: &mut impl Passing,
+) -> End
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    S: AsyncRead + Unpin,
+    T: AsyncWrite + Unpin,
+{
+    let mut unseen = Unseen;
     let both = async {
         tokio::try_join!(
-            pump(&mut down_read, &mut up_write, Direction::Up, traffic),
-            pump(&mut up_read, &mut down_write, Direction::Down, traffic)
+            pump(&mut down_read, &mut up_write, Direction::Up, traffic, &mut unseen),
+            pump(&mut up_read, &mut down_write, Direction::Down, traffic, passing)
         )
     };
     tokio::select! {
@@ -110,15 +140,25 @@ pub(crate) async fn relay(downstream: &mut TcpStream, upstream: &mut TcpStream, 
     }
 }
 
-async fn pump(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, direction: Direction, traffic: &Traffic) -> io::Result<()> {
+async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    direction: Direction,
+    traffic: &Traffic,
+    passing: &mut impl Passing,
+) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..count]).await?;
-        traffic.add(direction, count as u64);
+        let passed = passing.pass(&buffer[..count])?;
+        to.write_all(&passed).await?;
+        // What encrypts keeps what it was given until it is told.
+        to.flush().await?;
+        passing.taken();
+        traffic.add(direction, passed.len() as u64);
     }
 }
 

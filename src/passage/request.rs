@@ -1,4 +1,4 @@
-//! One plain HTTP request: judged, dialled, sent on, and its answer streamed back.
+//! One HTTP request: judged, dialled, sent on, and its answer streamed back.
 
 use std::{
     error::Error as StdError,
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     destination::Destination,
     limits::Slot,
-    policy::{Denial, Facts, RequestFacts, Way},
+    policy::{Cleared, Denial, Facts, Permit, RequestFacts, Way},
     reason::Reason,
     respond::{Reader, Refusal},
     upstream::{BodyFault, Dialled, ResponseBody},
@@ -58,39 +58,14 @@ pub(crate) async fn forward(
     errand: Errand,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let Errand { destination, origin_form, way, dialled, secure, traffic } = errand;
-    if headers::is_loop(request.headers(), &gate.via) {
-        return Err(Refusal::new(Reason::LoopDetected, "This request has passed through this proxy before."));
-    }
-    let permit = subject.policy().decide_destination(&Facts { destination: &destination, way, now: (gate.clock)() })?;
-    gate.within(subject.session.limits().request())?;
-    let cleared = permit.expectation().decide_request(&facts(&request, &origin_form))?;
-    asked.would_deny = cleared.would_deny();
-    // Each exchange holds a connection upstream, however many of them share one of the sandbox's.
-    let place = if secure { Some(gate.within(subject.session.limits().connection())?) } else { None };
-    let said = Said { method: request.method().as_str().into(), origin_form: origin_form.clone() };
-    let (mut parts, body) = request.into_parts();
-    headers::prepare_request(&mut parts.headers, &gate.via);
-    if cleared.strips_method_override() {
-        headers::strip_method_override(&mut parts.headers);
-    }
-    if cleared.origin_form().is_some() {
-        headers::strip_path_override(&mut parts.headers);
-    }
-    let origin_form = cleared.origin_form().unwrap_or(&origin_form);
-    // What stands in a trailer would pass what was judged of the head.
-    let trailers = cleared.origin_form().is_none() && !cleared.strips_method_override() && !subject.policy().has_credential(&destination);
-    let Credited { origin_form, masker } = credit(subject, asked, secure, &destination, &mut parts.headers, origin_form).await?;
+    let (parts, body) = request.into_parts();
+    let Judged { permit, cleared, said, place, parts, masker, trailers } =
+        judge(gate, subject, asked, &errand, parts, body.size_hint().exact()).await?;
+    let Errand { destination, way, dialled, secure, traffic, .. } = errand;
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
-    let request = prepare(parts, body, &origin_form, &traffic, upload)?;
-    let dialled = if let Some(dialled) = dialled {
-        gate.readmit(subject, asked, permit, &dialled)?;
-        dialled
-    } else {
-        let admitted = gate.admit(subject, asked, permit).await?;
-        gate.upstream.dial(admitted).await?
-    };
+    let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });
+    let dialled = gate.dial(subject, asked, permit, dialled).await?;
     let tls = if secure { Some(gate.tls.get()?) } else { None };
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
     let response = tokio::select! {
@@ -104,31 +79,70 @@ pub(crate) async fn forward(
     receive(response, gate, traffic, masker, place)
 }
 
+/// A request that was judged, as it may leave.
+pub(super) struct Judged {
+    pub(super) permit: Permit,
+    pub(super) cleared: Cleared,
+    /// What it is held to while it is under way.
+    pub(super) said: Said,
+    /// Of its connection upstream.
+    pub(super) place: Option<Slot>,
+    /// Origin-form, our own hop, nothing that concerns only the sandbox's hop.
+    pub(super) parts: request::Parts,
+    /// What takes the real credentials out of the answer.
+    pub(super) masker: Option<Masker>,
+    /// Whether what follows its body passes.
+    trailers: bool,
+}
+
+/// Judges the head of a request, and makes it the one that may leave.
+pub(super) async fn judge(
+    gate: &Gate,
+    subject: &Subject,
+    asked: &mut Asked,
+    errand: &Errand,
+    mut parts: request::Parts,
+    body_length: Option<u64>,
+) -> Result<Judged, Refusal> {
+    let Errand { destination, origin_form, way, secure, .. } = errand;
+    if headers::is_loop(&parts.headers, &gate.via) {
+        return Err(Refusal::new(Reason::LoopDetected, "This request has passed through this proxy before."));
+    }
+    let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
+    gate.within(subject.session.limits().request())?;
+    let cleared = permit.expectation().decide_request(&facts(&parts, origin_form, body_length))?;
+    asked.would_deny = cleared.would_deny();
+    // Each exchange holds a connection upstream, however many of them share one of the sandbox's.
+    let place = if *secure { Some(gate.within(subject.session.limits().connection())?) } else { None };
+    let said = Said { method: parts.method.as_str().into(), origin_form: origin_form.clone() };
+    headers::prepare_request(&mut parts.headers, &gate.via);
+    if cleared.strips_method_override() {
+        headers::strip_method_override(&mut parts.headers);
+    }
+    if cleared.origin_form().is_some() {
+        headers::strip_path_override(&mut parts.headers);
+    }
+    let origin_form = cleared.origin_form().unwrap_or(origin_form);
+    // What stands in a trailer would pass what was judged of the head.
+    let trailers = cleared.origin_form().is_none() && !cleared.strips_method_override() && !subject.policy().has_credential(destination);
+    let Credited { origin_form, masker } = credit(subject, asked, *secure, destination, &mut parts.headers, origin_form).await?;
+    parts.uri = Uri::try_from(origin_form)
+        .map_err(|error| Refusal::new(Reason::BadRequest, format!("The request-target was refused: {error}.")))?;
+    Ok(Judged { permit, cleared, said, place, parts, masker, trailers })
+}
+
 /// Ends, and is on record, once an exchange whose answer is on its way may no longer be.
-async fn note_withdrawal(gate: Arc<Gate>, stream: Stream, said: Said, asked: Asked) {
+pub(super) async fn note_withdrawal(gate: Arc<Gate>, stream: Stream, said: Said, asked: Asked) {
     let refusal = stream.withdrawn_from(&gate, &said).await;
     gate.note(Some(&stream.subject), &asked, refusal, asked.record().at(stream.address));
 }
 
-fn facts<'a>(request: &'a Request<Incoming>, origin_form: &'a str) -> RequestFacts<'a> {
-    let host = request.headers().get(header::HOST).map(header::HeaderValue::as_bytes);
-    RequestFacts { method: request.method().as_str(), host, target: None, origin_form, body_length: request.body().size_hint().exact() }
+fn facts<'a>(parts: &'a request::Parts, origin_form: &'a str, body_length: Option<u64>) -> RequestFacts<'a> {
+    let host = parts.headers.get(header::HOST).map(header::HeaderValue::as_bytes);
+    RequestFacts { method: parts.method.as_str(), host, target: None, origin_form, body_length }
 }
 
-/// The request as it leaves: origin-form, our own hop, nothing that concerns only the sandbox's hop.
-fn prepare(
-    mut parts: request::Parts,
-    inner: Incoming,
-    origin_form: &str,
-    traffic: &Arc<Traffic>,
-    upload: Upload,
-) -> Result<Request<Relayed<Incoming>>, Refusal> {
-    parts.uri = Uri::try_from(origin_form)
-        .map_err(|error| Refusal::new(Reason::BadRequest, format!("The request-target was refused: {error}.")))?;
-    Ok(Request::from_parts(parts, Relayed { inner, upload: Some(upload), traffic: Arc::clone(traffic), _place: None }))
-}
-
-fn receive(
+pub(super) fn receive(
     response: Response<ResponseBody>,
     gate: &Gate,
     traffic: Arc<Traffic>,

@@ -5,7 +5,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{
     Asked, Gate, Subject, Visitor,
     ending::Ending,
-    relay::{Direction, End, Traffic, relay},
+    relay::{Direction, End, Traffic, Unseen, relay},
     standing::Stream,
 };
 use crate::{
@@ -62,7 +62,7 @@ async fn carry(
         }
         traffic.add(Direction::Up, early.len() as u64);
         drop(early);
-        relay(&mut sandbox, &mut upstream, gate.patience.idle, traffic).await
+        relay(sandbox.split(), upstream.split(), gate.patience.idle, traffic, &mut Unseen).await
     };
     let ended = tokio::select! {
         end = carried => Ok(end),

@@ -154,7 +154,7 @@ impl Upstream {
         self.connect(&interleaved(&others)).await.map_err(unreached)
     }
 
-    async fn secure(&self, about: &About<'_>, tls: &TlsClient, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+    pub(super) async fn secure(&self, about: &About<'_>, tls: &TlsClient, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let limit = about.timeouts.tls_handshake;
         let started = Instant::now();
         let shaken = timeout(limit, tls.connect(&about.endpoint.destination.host, stream)).await;
@@ -168,15 +168,15 @@ impl Upstream {
 }
 
 /// Whom an exchange is with.
-struct About<'e> {
-    endpoint: &'e Endpoint,
-    address: SocketAddr,
-    timeouts: ExchangeTimeouts,
+pub(super) struct About<'e> {
+    pub(super) endpoint: &'e Endpoint,
+    pub(super) address: SocketAddr,
+    pub(super) timeouts: ExchangeTimeouts,
 }
 
 impl About<'_> {
     /// A failure that says what the endpoint did.
-    fn failure(&self, reason: Reason, did: &str) -> Failure {
+    pub(super) fn failure(&self, reason: Reason, did: &str) -> Failure {
         Failure { reason, detail: format!("{} {did}.", self.endpoint), address: Some(self.address) }
     }
 
@@ -203,7 +203,7 @@ impl About<'_> {
     }
 
     /// Whose fault it is that no answer came. Nothing that the upstream sent is repeated: it may echo what it was sent.
-    fn blame(&self, error: &hyper::Error, fault: &FirstFault) -> Failure {
+    pub(super) fn blame(&self, error: &hyper::Error, fault: &FirstFault) -> Failure {
         match fault.get() {
             Some(Fault::Told(BodyFault { reason, detail })) => {
                 Failure { reason: *reason, detail: detail.clone(), address: Some(self.address) }
@@ -297,13 +297,13 @@ where
 }
 
 /// Header lines of an answer in HTTP/1.1.
-const H1_MAX_FIELDS: usize = 256;
+pub(super) const H1_MAX_FIELDS: usize = 256;
 /// Octets of an answer's head in HTTP/2, as it counts them (RFC 9113, section 6.5.2).
 const H2_MAX_HEAD: u32 = 64 * 1024;
 /// Octets of an answer that may be under way before they are asked for.
 const H2_WINDOW: u32 = 256 * 1024;
 /// Octets of a request that may wait to be taken; in HTTP/1.1 also the most of an answer's head.
-const SEND_BUFFER: usize = 128 * 1024;
+pub(super) const SEND_BUFFER: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -50,8 +50,15 @@ impl TlsClient {
             .map_err(TlsClientError::Versions)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
         Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The same client, for HTTP/1.1 alone.
+    pub(super) fn without_h2(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        Self { config: Arc::new(config) }
     }
 
     /// Shakes hands with whoever shows a certificate for `host`.
@@ -168,6 +175,7 @@ impl fmt::Display for TlsTrouble {
 }
 
 const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {

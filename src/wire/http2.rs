@@ -9,7 +9,8 @@ use http::{HeaderValue, Method, Uri, header, request::Parts, uri::Scheme};
 
 use super::{
     excerpt,
-    http1::{self, HeadError, MAX_HEAD},
+    http1::{self, BodyLength, HeadError, MAX_HEAD},
+    websocket,
 };
 use crate::{
     destination::{Destination, DestinationError},
@@ -17,13 +18,20 @@ use crate::{
 };
 
 /// Turns the head of a request inside TLS into the head that the same request has in HTTP/1.1: origin-form, the authority in
-/// its one Host field, its cookies in one field (RFC 9113, section 8.2.3).
+/// its one Host field, its cookies in one field (RFC 9113, section 8.2.3). `protocol` is its `:protocol`: a CONNECT for `websocket`
+/// (RFC 8441) becomes the GET that it is in HTTP/1.1, whose hop-by-hop fields and key are left to whoever sends it on.
 ///
 /// # Errors
-/// What cannot be said in HTTP/1.1, or names its server twice in different ways.
-pub fn settle(parts: &mut Parts) -> Result<(), StreamError> {
-    if parts.method == Method::CONNECT {
-        return Err(StreamError::Connect);
+/// What cannot be said in HTTP/1.1, or names its server twice in different ways; a CONNECT for anything else; a WebSocket of another
+/// version, or with a body.
+pub fn settle(parts: &mut Parts, protocol: Option<&str>) -> Result<Asks, StreamError> {
+    let asks = match (&parts.method, protocol) {
+        (&Method::CONNECT, Some("websocket")) => Asks::WebSocket,
+        (&Method::CONNECT, _) | (_, Some(_)) => return Err(StreamError::Connect),
+        (_, None) => Asks::Request,
+    };
+    if asks == Asks::WebSocket {
+        as_get(parts)?;
     }
     if parts.uri.scheme() != Some(&Scheme::HTTPS) {
         return Err(StreamError::Scheme(excerpt(parts.uri.scheme_str().unwrap_or_default().as_bytes())));
@@ -36,10 +44,30 @@ pub fn settle(parts: &mut Parts) -> Result<(), StreamError> {
     parts.headers.insert(header::HOST, host);
     join_cookies(parts);
     match http1::parse_head(&as_http1(parts, &target)) {
-        Ok(Some(_)) => Ok(()),
+        Ok(Some((head, _))) if asks == Asks::WebSocket && head.body != BodyLength::None => Err(StreamError::WebSocket),
+        Ok(Some(_)) => Ok(asks),
         Ok(None) => Err(StreamError::Head(HeadError::TooLarge)),
         Err(error) => Err(StreamError::Head(error)),
     }
+}
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    Request,
+    WebSocket,
+}
+
+/// The head of an extended CONNECT as that of a GET.
+fn as_get(parts: &mut Parts) -> Result<(), StreamError> {
+    let mut versions = parts.headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    let (Some(version), None) = (versions.next(), versions.next()) else { return Err(StreamError::WebSocket) };
+    if version != websocket::VERSION {
+        return Err(StreamError::WebSocket);
+    }
+    parts.method = Method::GET;
+    parts.headers.remove(header::SEC_WEBSOCKET_KEY);
+    Ok(())
 }
 
 /// `:authority` and Host may both be sent, and then have to be one.
@@ -85,6 +113,8 @@ fn as_http1(parts: &Parts, target: &str) -> Vec<u8> {
 pub enum StreamError {
     /// A tunnel inside a tunnel.
     Connect,
+    /// An extended CONNECT that begins no WebSocket.
+    WebSocket,
     /// Not `https`.
     Scheme(Box<str>),
     Authority(DestinationError),
@@ -101,7 +131,7 @@ impl StreamError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Connect => Reason::MethodRefused,
-            Self::Scheme(_) | Self::Authority(_) => Reason::BadRequest,
+            Self::WebSocket | Self::Scheme(_) | Self::Authority(_) => Reason::BadRequest,
             Self::TwoServers { .. } => Reason::Misdirected,
             Self::Head(error) => error.reason(),
         }
@@ -112,6 +142,7 @@ impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect => f.write_str("a tunnel cannot be opened inside a tunnel"),
+            Self::WebSocket => f.write_str("a WebSocket begins with one \"Sec-WebSocket-Version: 13\", and without a body"),
             Self::Scheme(scheme) => write!(f, "inside TLS the scheme is https, not \"{scheme}\""),
             Self::Authority(error) => write!(f, "in :authority or Host: {error}"),
             Self::TwoServers { authority, host } => write!(f, ":authority names {authority}, and Host names {host}"),
@@ -132,7 +163,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        settle(&mut parts).map(|()| parts)
+        settle(&mut parts, None).map(|_| parts)
     }
 
     fn reason(uri: &str, fields: &[(&str, &str)]) -> Reason {
@@ -155,6 +186,37 @@ mod tests {
         assert_eq!(reason("https://a.test/", &[("host", "a.test:444")]), Reason::Misdirected);
         assert_eq!(reason("https://a.test/", &[("host", "a.test"), ("host", "a.test")]), Reason::BadRequest);
         assert_eq!(reason("https://user@a.test/", &[]), Reason::BadRequest);
+    }
+
+    fn extended(protocol: Option<&str>, fields: &[(&str, &str)]) -> Result<(Asks, Parts), StreamError> {
+        let mut request = Request::builder().method("CONNECT").uri("https://a.test/chat?x");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        settle(&mut parts, protocol).map(|asks| (asks, parts))
+    }
+
+    #[test]
+    fn a_websocket_is_the_get_that_it_is_in_http1() {
+        let fields = [("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat"), ("sec-websocket-key", "of another hop")];
+        let (asks, parts) = extended(Some("websocket"), &fields).unwrap();
+        assert_eq!((asks, parts.method, parts.uri), (Asks::WebSocket, Method::GET, Uri::from_static("/chat?x")));
+        assert_eq!(parts.headers[header::HOST], "a.test");
+        assert!(parts.headers.contains_key("sec-websocket-protocol") && !parts.headers.contains_key("sec-websocket-key"));
+    }
+
+    #[test]
+    fn threat_76_connect_is_for_websockets_alone() {
+        let version = ("sec-websocket-version", "13");
+        for protocol in [None, Some("connect-udp"), Some("WebSocket"), Some("")] {
+            assert_eq!(extended(protocol, &[version]).unwrap_err().reason(), Reason::MethodRefused, "{protocol:?}");
+        }
+        for fields in [&[][..], &[("sec-websocket-version", "8")], &[version, version], &[version, ("content-length", "5")]] {
+            assert_eq!(extended(Some("websocket"), fields).unwrap_err(), StreamError::WebSocket, "{fields:?}");
+        }
+        let (mut parts, ()) = Request::builder().uri("https://a.test/").body(()).unwrap().into_parts();
+        assert_eq!(settle(&mut parts, Some("websocket")), Err(StreamError::Connect));
     }
 
     #[test]
