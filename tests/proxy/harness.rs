@@ -8,6 +8,7 @@ pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod pki;
 pub(crate) mod program;
+pub(crate) mod script;
 pub(crate) mod tidegate;
 pub(crate) mod tls;
 pub(crate) mod wait;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     nginx::Nginx,
     origin::Origin,
     pki::Pki,
+    script::Script,
     tidegate::{Setup, Tidegate},
     wait::{PATIENCE, eventually},
 };

@@ -204,11 +204,11 @@ impl Tidegate {
     }
 
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&locked(&self.stderr.bytes)).into_owned()
+        self.stderr.text()
     }
 
     pub(crate) fn stdout(&self) -> String {
-        String::from_utf8_lossy(&locked(&self.stdout.bytes)).into_owned()
+        self.stdout.text()
     }
 
     /// Everything it said on stderr, once it has ended.
@@ -331,12 +331,16 @@ fn spawn(directory: &Path, environment: &[(String, String)]) -> (Child, Gathered
 }
 
 /// What a pipe has said so far.
-struct Gathered {
+pub(super) struct Gathered {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Gathered {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&locked(&self.bytes)).into_owned()
+    }
+
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -344,7 +348,7 @@ impl Gathered {
     }
 }
 
-fn gather(pipe: impl Read + Send + 'static) -> Gathered {
+pub(super) fn gather(pipe: impl Read + Send + 'static) -> Gathered {
     let bytes = Arc::new(Mutex::new(Vec::new()));
     let target = bytes.clone();
     let thread = thread::spawn(move || {
