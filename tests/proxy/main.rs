@@ -11,6 +11,7 @@
 //! - `rules`: methods, paths and bodies of requests to an allowed host
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
 //! - `pages`: what a sandbox is told of the rules it is held to
+//! - `websocket`: WebSockets by every way through the gate
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -36,3 +37,4 @@ mod rules;
 mod running;
 mod session_records;
 mod sessions;
+mod websocket;
