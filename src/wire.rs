@@ -10,8 +10,8 @@ pub mod target;
 pub mod path;
 pub mod masking;
 pub mod http1;
-pub mod http2;
 pub mod websocket;
+pub mod http2;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
 pub(crate) fn excerpt(input: &[u8]) -> Box<str> {

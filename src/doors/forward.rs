@@ -148,7 +148,10 @@ async fn exchange(
     let errand = Errand { destination, origin_form: wanted.origin_form, way, dialled, secure: inside.is_secure(), traffic };
     match asks {
         Asks::Request => Ok(forward(&visitor.gate, subject, asked, errand, request).await?.into()),
-        Asks::WebSocket => open(&visitor.gate, subject, asked, errand, request).await,
+        // What follows a refused one is no request.
+        Asks::WebSocket => {
+            open(&visitor.gate, subject, asked, errand, request).await.map_err(|refusal| Refusal { closes: true, ..refusal })
+        }
     }
 }
 

@@ -49,8 +49,8 @@ impl Traffic {
     }
 
     /// Of a part of `whole`, where its bytes count too.
-    pub(crate) fn part_of(whole: Arc<Self>) -> Self {
-        Self { whole: Some(Arc::clone(&whole)), ..Self::new(&whole.metrics) }
+    pub(crate) fn part_of(whole: &Arc<Self>) -> Self {
+        Self { whole: Some(Arc::clone(whole)), ..Self::new(&whole.metrics) }
     }
 
     pub(crate) fn duration(&self) -> Duration {

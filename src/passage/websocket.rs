@@ -94,7 +94,7 @@ pub(crate) async fn open(
         }
         Upgrade::Agreed(head, upstream) => {
             let response = agreement(head, gate, version, masker.as_ref())?;
-            let traffic = Arc::new(Traffic::part_of(traffic));
+            let traffic = Arc::new(Traffic::part_of(&traffic));
             let ending = Ending::of_socket(gate, &stream, asked, rule, traffic, slot);
             let downward = Downward { frames: ServerFrames::new(masker), whole: true, fault: None };
             let socket = Socket { gate: Arc::clone(gate), stream, said, upstream, downward, ending, _place: place };

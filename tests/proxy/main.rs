@@ -12,6 +12,7 @@
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
 //! - `pages`: what a sandbox is told of the rules it is held to
 //! - `websocket`: WebSockets by every way through the gate
+//! - `websocket`: a WebSocket by every way through the gate
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong

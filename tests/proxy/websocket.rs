@@ -1,11 +1,11 @@
-//! WebSockets between real clients and real servers, by every way through the gate; and what is refused, ended and kept from them.
+//! `WebSocket` between real clients and real servers, by every way through the gate; and what is refused, ended and kept from them.
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, io::Write, process::Command, time::Instant};
 
 use tempfile::NamedTempFile;
 
 use crate::harness::{
-    Client, Dns, Origin, Pki, Script, Setup, Tidegate,
+    Client, Dns, Origin, PATIENCE, Pki, Script, Setup, Tidegate,
     client::ask,
     eventually,
     program::run,
@@ -20,7 +20,8 @@ const CLIENT_JS: &str = include_str!("websocket/client.js");
 const CLIENT_PY: &str = include_str!("websocket/client.py");
 const HTTP2_JS: &str = include_str!("websocket/http2.js");
 
-const RULE: &str = "[[rule]]\nname = \"sockets\"\nhosts = [\"HOST\"]\nmethods = [\"GET\"]\npaths = [\"/echo\", \"/unauthorized\", \"/mirror/*\"]\n";
+const RULE: &str =
+    "[[rule]]\nname = \"sockets\"\nhosts = [\"HOST\"]\nmethods = [\"GET\"]\npaths = [\"/echo\", \"/unauthorized\", \"/mirror/*\"]\n";
 const CREDENTIAL: &str = "[[credential]]\nhosts = [\"HOST\"]\nheader = \"x-api-key\"\nvalue = { env = \"KEY\" }\n";
 
 /// What a client sees of a server that does all it is asked for.
@@ -92,13 +93,6 @@ impl Ground {
         client
     }
 
-    /// A client that has a socket and does nothing with it.
-    #[track_caller]
-    fn waiting(&self, mut command: Command) -> Script {
-        command.env("WAIT", "1");
-        Script::start(command)
-    }
-
     /// The record of a socket's end.
     #[track_caller]
     fn end(&self, path: &str) -> serde_json::Value {
@@ -110,6 +104,13 @@ fn policy(way: Way, port: u16, rules: &str) -> String {
     let over = if way == Way::Plain { "http" } else { "tls" };
     let rules = rules.replace("HOST", &format!("{HOST}:{port}"));
     format!("allow = [{{ host = \"{HOST}:{port}\", {over} = true }}]\n[addresses]\nallow = [\"127.0.0.0/8\"]\n{rules}")
+}
+
+/// A client that has a socket and does nothing with it.
+#[track_caller]
+fn waiting(mut client: Command) -> Script {
+    client.env("WAIT", "1");
+    Script::start(client)
 }
 
 #[track_caller]
@@ -196,10 +197,10 @@ fn threat_52_a_rule_forbids_a_websocket_and_a_server_may_decline_one() {
 fn a_reload_that_removes_the_host_ends_a_websocket_with_1012() {
     for way in [Way::Plain, Way::Intercepted] {
         let ground = Ground::with(way, node(SERVER_JS), RULE, |setup| setup);
-        let mut clients = vec![ground.waiting(ground.told(node(CLIENT_JS), "/mirror/1"))];
+        let mut clients = vec![waiting(ground.told(node(CLIENT_JS), "/mirror/1"))];
         clients[0].wait_for_line("open ");
         if way == Way::Intercepted {
-            let mut second = ground.waiting(ground.over_http2(&["/mirror/2"]));
+            let mut second = waiting(ground.over_http2(&["/mirror/2"]));
             second.wait_for_line("heard key=");
             clients.push(second);
         }
@@ -220,7 +221,7 @@ fn a_reload_that_removes_the_host_ends_a_websocket_with_1012() {
 #[test]
 fn a_reload_that_forbids_the_path_alone_ends_a_websocket_with_1012() {
     let ground = Ground::with(Way::Intercepted, node(SERVER_JS), RULE, |setup| setup);
-    let mut client = ground.waiting(ground.told(node(CLIENT_JS), "/mirror/1"));
+    let mut client = waiting(ground.told(node(CLIENT_JS), "/mirror/1"));
     client.wait_for_line("open ");
     ground.gate.reload(&policy(Way::Intercepted, ground.port, &RULE.replace("/mirror/*", "/mirrors/*")));
     client.wait_for_line("close 1012 path_not_allowed");
@@ -230,8 +231,7 @@ fn a_reload_that_forbids_the_path_alone_ends_a_websocket_with_1012() {
 #[test]
 fn threats_89_and_92_a_websocket_gets_the_real_key_and_never_shows_it() {
     let ground = Ground::with(Way::Intercepted, node(SERVER_JS), CREDENTIAL, |setup| setup);
-    let mut clients =
-        [ground.waiting(ground.told(node(CLIENT_JS), "/mirror/1")), ground.waiting(ground.over_http2(&["/mirror/2"]))];
+    let mut clients = [waiting(ground.told(node(CLIENT_JS), "/mirror/1")), waiting(ground.over_http2(&["/mirror/2"]))];
     let masked = format!("key={} offered=undefined", "*".repeat(KEY.len()));
     assert_eq!(clients[0].wait_for_line("open "), format!("open {masked}"));
     assert_eq!(clients[1].wait_for_line("heard key="), format!("heard {masked}"));
@@ -241,9 +241,9 @@ fn threats_89_and_92_a_websocket_gets_the_real_key_and_never_shows_it() {
 fn a_websocket_counts_as_a_tunnel_and_goes_on_while_the_gate_drains() {
     let limits = format!("{RULE}[limits]\ntunnels = 3\n");
     let mut ground = Ground::with(Way::Intercepted, node(SERVER_JS), &limits, |setup| setup);
-    let mut over_http1 = ground.waiting(ground.told(node(CLIENT_JS), "/mirror/1"));
+    let mut over_http1 = waiting(ground.told(node(CLIENT_JS), "/mirror/1"));
     over_http1.wait_for_line("open ");
-    let mut over_http2 = ground.waiting(ground.over_http2(&["/mirror/2"]));
+    let mut over_http2 = waiting(ground.over_http2(&["/mirror/2"]));
     over_http2.wait_for_line("heard hello over h2");
     // One takes over its whole tunnel, the other shares one.
     assert_eq!(ground.gate.metric("tidegate_tunnels"), 3);
@@ -267,13 +267,14 @@ fn over_http2_the_limit_of_tunnels_holds_for_each_websocket() {
     assert!(ran.stdout.contains("/echo 503 too_many_tunnels"), "{}", ran.said);
     let record = ground.gate.wait_for_record(|record| record["reason"] == "too_many_tunnels");
     assert_eq!((record["path"].as_str(), record["kind"].as_str()), (Some("/echo"), Some("http")), "{record:#}");
+    eventually("the tunnel has ended", || ground.gate.metric("tidegate_tunnels") == 0);
     let alone = run(&mut ground.told(node(CLIENT_JS), "/echo"), "nodejs");
     assert_eq!(alone.stdout, SEEN, "{}", alone.said);
 }
 
-const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const AGREED: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const HANDSHAKE: &str =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A gate before an origin that says what a test wants said.
 struct Scripted {
@@ -340,7 +341,8 @@ fn threats_52_and_61_early_bytes_behind_a_refused_upgrade_are_no_request() {
     let ground = Scripted::new(origin, RULE, |setup| setup);
     let early = |ground: &Scripted| format!("GET http://{HOST}:{}/echo HTTP/1.1\r\nHost: {HOST}\r\n\r\n", ground.origin.port());
     let mut refused = ground.asking("/other", &early(&ground));
-    assert_eq!(refused.reply().verdict(), (403, "path_not_allowed"));
+    let reply = refused.reply();
+    assert_eq!((reply.verdict(), reply.header("connection")), ((403, "path_not_allowed"), Some("close")));
     refused.assert_closed();
     ground.origin.assert_untouched("it was refused");
     let mut declined = ground.asking("/echo", &early(&ground));
@@ -374,6 +376,26 @@ fn a_server_that_masks_its_frames_is_cut_off() {
     assert_eq!(client.reply().status, 101);
     client.assert_closed();
     assert_eq!(ground.end()["reason"], "upstream_closed");
+}
+
+#[test]
+fn a_sandbox_that_does_not_read_makes_the_server_wait() {
+    let origin = Origin::scripted(|conversation| {
+        conversation.request();
+        conversation.send(AGREED.as_bytes());
+        // Frames without end, of 64 KiB each.
+        let frame = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &vec![7; 65536]].concat();
+        conversation.stream().set_write_timeout(Some(PATIENCE)).unwrap();
+        while conversation.stream().write_all(&frame).is_ok() {}
+    });
+    let ground = Scripted::new(origin, "", |setup| setup.timeout("idle = \"1s\""));
+    let mut client = ground.asking("/chat", "");
+    assert_eq!(client.reply().status, 101);
+    let end = ground.end();
+    assert!(end["duration_ms"].as_u64() >= Some(1000), "it ends for standing still: {end:#}");
+    let status = fs::read_to_string(format!("/proc/{}/status", ground.gate.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+    assert!(peak < 64 * 1024, "the gate held {peak} KiB");
 }
 
 #[test]
