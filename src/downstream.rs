@@ -316,6 +316,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         }
     }
 
+    /// Ready once the answer to a request for a WebSocket is sent, or the sandbox has gone. What it sends early is kept, in bounded size.
+    fn poll_answered(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.answers.poll_sent(context).is_pending() && self.buffer.len() < READ_SIZE {
+            if matches!(ready!(self.poll_fill(context)), Ok(0) | Err(_)) {
+                return Poll::Ready(());
+            }
+        }
+        self.answers.poll_sent(context)
+    }
+
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.buffer.reserve(READ_SIZE);
         let mut read = std::pin::pin!(self.stream.read_buf(&mut self.buffer));
@@ -344,7 +354,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Downstream<S> {
                 State::Body(_) => ready!(this.poll_body(context))?,
                 // A sandbox that has gone is one whose request need not be answered.
                 State::Stop(Some(Next::Closed) | None) => return Poll::Ready(Ok(())),
-                State::Upgrade | State::Stop(Some(_)) => return this.answers.poll_sent(context).map(Ok),
+                State::Upgrade => return this.poll_answered(context).map(Ok),
+                State::Stop(Some(_)) => return this.answers.poll_sent(context).map(Ok),
             }
         }
     }

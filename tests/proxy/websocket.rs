@@ -393,9 +393,41 @@ fn a_sandbox_that_does_not_read_makes_the_server_wait() {
     assert_eq!(client.reply().status, 101);
     let end = ground.end();
     assert!(end["duration_ms"].as_u64() >= Some(1000), "it ends for standing still: {end:#}");
-    let status = fs::read_to_string(format!("/proc/{}/status", ground.gate.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+    assert_small(&ground.gate);
+}
+
+#[test]
+fn a_stream_that_does_not_read_makes_the_server_wait() {
+    let ground = Ground::with(Way::Intercepted, node(SERVER_JS), &RULE.replace("/echo", "/flood"), |setup| {
+        setup.timeout("idle = \"1s\"").timeout("first_byte = \"1s\"")
+    });
+    let mut client = ground.over_http2(&["/flood"]);
+    client.env("STILL", "1");
+    let mut client = Script::start(client);
+    client.wait_for_line("/flood 200");
+    let end = ground.end("/flood");
+    assert!(end["bytes_down"].as_u64() < Some(4 << 20), "{end:#}");
+    assert_small(&ground.gate);
+}
+
+/// Fails if it ever held much memory.
+#[track_caller]
+fn assert_small(gate: &Tidegate) {
+    let status = fs::read_to_string(format!("/proc/{}/status", gate.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak < 64 * 1024, "the gate held {peak} KiB");
+}
+
+#[test]
+fn a_sandbox_that_goes_before_the_answer_is_not_waited_for() {
+    let ground = Scripted::new(Origin::silent(), "", |setup| setup);
+    let mut client = ground.asking("/chat", "early");
+    ground.origin.wait_for(|bytes| bytes.ends_with(b"\r\n\r\n"));
+    client.close_sending();
+    client.assert_closed();
+    drop(client);
+    eventually("its connection is given back", || ground.gate.metric("tidegate_connections{door=\"proxy\"}") == 0);
 }
 
 #[test]

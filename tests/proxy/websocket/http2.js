@@ -1,5 +1,6 @@
 // A client of RFC 8441 by Node's http2: node - PROXY AUTHORITY ROOT PATHS, each `PATH[,AUTHORITY[,PROTOCOL[,VERSION]]]`. With WAIT, the
-// first one stays until it is closed, and sends what stdin says.
+// first one stays until it is closed, and sends what stdin says; with STILL, it reads
+// nothing.
 const http = require('http');
 const http2 = require('http2');
 const tls = require('tls');
@@ -26,11 +27,12 @@ tunnel.on('connect', (response, raw) => {
         const { ':status': status, 'x-deny-reason': reason = '-', 'sec-websocket-protocol': chosen = '-' } = headers;
         console.log(`${at} ${status} ${reason} ${chosen} ${headers['sec-websocket-accept'] ?? '-'}`);
         opened = status === 200;
+        if (process.env.STILL) return stream.pause();
         if (!opened) return stream.close(http2.constants.NGHTTP2_CANCEL);
         stream.write(masked(1, Buffer.from('hello over h2')));
         if (process.env.WAIT) process.stdin.on('data', (line) => stream.write(masked(1, line)));
       });
-      stream.on('data', (data) => {
+      if (!process.env.STILL) stream.on('data', (data) => {
         if (!opened) return;
         heard = Buffer.concat([heard, data]);
         while (heard.length >= 2 && heard.length >= 2 + heard[1]) {

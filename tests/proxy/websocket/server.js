@@ -21,6 +21,7 @@ server.on('upgrade', (request, socket, head) => {
     if (request.url.startsWith('/mirror')) {
       opened.send(`key=${request.headers['x-api-key']} offered=${request.headers['sec-websocket-extensions']}`);
     }
+    for (let sent = 0; request.url === '/flood' && sent < 512; sent++) opened.send(Buffer.alloc(1 << 16));
     opened.on('message', (data, binary) => {
       const text = binary ? '' : data.toString();
       if (text.startsWith('close ')) opened.close(Number(text.split(' ')[1]), text.split(' ')[2]);
