@@ -266,6 +266,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    if idle {
+                        // hyper reads on while it answers, to learn of a sandbox that has gone; nothing else is due before the end.
+                        ready!(self.answers.poll_sent(context));
+                    }
                     let limit = if idle && self.known.load(Ordering::Relaxed) { self.patience.keep_alive } else { self.patience.head };
                     ready!(self.timer.poll_expired(context, limit));
                     return Poll::Ready(Ok(if idle { Next::Closed } else { Next::Refused(HeadFailure::Late(limit)) }));
