@@ -7,6 +7,7 @@ mod forge;
 mod standing;
 mod ending;
 mod masked;
+mod patient;
 mod credential;
 mod request;
 mod websocket;

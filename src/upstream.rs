@@ -36,7 +36,7 @@ pub(crate) use self::{
     answer::ResponseBody,
     exchange::ExchangeTimeouts,
     resolver::{NameServers, ResolverError},
-    tasks::Tasks,
+    tasks::{Group, Tasks},
     tls::{LazyTlsClient, TlsClient, TlsClientError},
     upgrade::{Switched, Upgrade},
     upload::BodyFault,

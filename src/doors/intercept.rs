@@ -137,7 +137,11 @@ impl Conversation<'_> {
     async fn serve_http2(&self, sandbox: Sandbox, inside: Inside, told: &watch::Receiver<bool>) {
         let inside = Arc::new(inside);
         let gate = &self.visitor.gate;
-        let stillness = Stillness { empty: gate.patience.keep_alive, stalled: gate.patience.idle.max(gate.timeouts.first_byte) };
+        let stillness = Stillness {
+            empty: gate.patience.keep_alive,
+            stalled: gate.patience.idle.max(gate.timeouts.first_byte),
+            untaken: gate.patience.idle,
+        };
         let answer = |request| {
             let (visitor, inside) = (Arc::clone(self.visitor), Arc::clone(&inside));
             async move { answer(&visitor, &inside, request).await }

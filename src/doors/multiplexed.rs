@@ -1,11 +1,19 @@
 //! hyper, given a connection that speaks HTTP/2.
 
-use std::{convert::Infallible, error::Error as StdError, future::Future, pin::pin, time::Duration};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    error::Error as StdError,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, header};
-use http_body::Body;
-use hyper::{body::Incoming, rt::Executor as _, server::conn::http2, service::service_fn, upgrade};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -13,19 +21,22 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{serving::Sent, until};
+use super::until;
 use crate::{
+    downstream::Timer,
     passage::{Answered, Traffic},
-    upstream::Tasks,
+    upstream::{Group, Tasks},
 };
 
-/// How long a connection may stand still.
+/// How long a connection, and each of its streams, may stand still.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stillness {
     /// Without a stream.
     pub(super) empty: Duration,
     /// With streams, and no byte of any body moved.
     pub(super) stalled: Duration,
+    /// With more of one answer than its client takes: that stream is reset, and the others go on.
+    pub(super) untaken: Duration,
 }
 
 /// Lets hyper serve the streams of a connection by `answer`, until it ends or stands still. Once `told` turns true no new
@@ -59,13 +70,14 @@ pub(super) async fn serve<S, A, B>(
             } else {
                 Some(open)
             };
-            let mut response = response.map(|body| Sent { body, _held: open });
+            let mut response = response.map(|body| Offered { body, _open: open });
             // What ends a connection in HTTP/1.1 ends a stream here.
             response.headers_mut().remove(header::CONNECTION);
             Ok::<_, Infallible>(response)
         })
     });
-    let mut connection = pin!(bounded(http2::Builder::new(tasks.group())).serve_connection(TokioIo::new(stream), service));
+    let executor = Streams { tasks: tasks.group(), untaken: stillness.untaken };
+    let mut connection = pin!(bounded(http2::Builder::new(executor)).serve_connection(TokioIo::new(stream), service));
     let mut told = told.clone();
     tokio::select! {
         _ = &mut connection => return,
@@ -107,6 +119,76 @@ async fn still(mut streams: watch::Receiver<usize>, traffic: &Traffic, stillness
                 return;
             }
         }
+    }
+}
+
+tokio::task_local! {
+    /// Of the stream whose task this is: since when its client has had something of the answer to take.
+    static OFFERED: Cell<Option<Instant>>;
+}
+
+/// The body of an answer, which notes when it gives something to be taken.
+struct Offered<B> {
+    body: B,
+    _open: Option<Open>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Offered<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = Pin::new(&mut self.get_mut().body).poll_frame(context);
+        let _ = OFFERED.try_with(|offered| offered.set(frame.is_ready().then(Instant::now)));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Runs hyper's task for each stream.
+#[derive(Clone)]
+struct Streams {
+    tasks: Group,
+    untaken: Duration,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let stream = Taken { stream: Box::pin(stream), limit: self.untaken, since: None, timer: Timer::default() };
+        self.tasks.execute(OFFERED.scope(Cell::default(), stream));
+    }
+}
+
+/// hyper's task for a stream, which ends once its client has taken nothing for too long: hyper asks the body for more only where
+/// there is room, and its end resets the stream.
+struct Taken<F> {
+    stream: Pin<Box<F>>,
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Timer,
+}
+
+impl<F: Future<Output = ()>> Future for Taken<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.stream.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let since = OFFERED.with(Cell::get);
+        if since != this.since {
+            this.since = since;
+            this.timer.disarm();
+        }
+        if since.is_some() { this.timer.poll_expired(context, this.limit) } else { Poll::Pending }
     }
 }
 

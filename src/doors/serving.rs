@@ -115,12 +115,12 @@ async fn gather(body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 /// A body on its way to the sandbox, and what is held until it is sent.
-pub(super) struct Sent<B, H = Answering> {
-    pub(super) body: B,
-    pub(super) _held: H,
+struct Sent<B> {
+    body: B,
+    _held: Answering,
 }
 
-impl<B: Body<Data = Bytes> + Unpin, H: Unpin> Body for Sent<B, H> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Sent<B> {
     type Data = Bytes;
     type Error = B::Error;
 

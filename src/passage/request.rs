@@ -21,6 +21,7 @@ use super::{
     headers,
     limited::Allowance,
     masked::Masked,
+    patient::Patient,
     standing::{Said, Stream},
 };
 use crate::{
@@ -62,6 +63,12 @@ pub(crate) async fn forward(
     let Judged { permit, cleared, said, place, parts, masker, trailers } =
         judge(gate, subject, asked, &errand, parts, body.size_hint().exact()).await?;
     let Errand { destination, way, dialled, secure, traffic, .. } = errand;
+    let awaited = Arc::new(());
+    let body = if parts.version == Version::HTTP_2 {
+        Patient::timed(body, gate.patience, Arc::downgrade(&awaited))
+    } else {
+        Patient::untimed(body)
+    };
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });
@@ -75,6 +82,7 @@ pub(crate) async fn forward(
             exceeded.get().map_or_else(|| Refusal::from(failure), |denial| denial.clone().into())
         })?,
     };
+    drop(awaited);
     response.body().end_when(note_withdrawal(Arc::clone(gate), stream, said, asked.clone()));
     receive(response, gate, traffic, masker, place)
 }

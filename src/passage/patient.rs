@@ -1,0 +1,80 @@
+//! The body of an HTTP/2 request, which may not stand still for ever; in HTTP/1 whoever reads the connection sees to that.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    sync::Weak,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    downstream::{Patience, Timer},
+    reason::Reason,
+    upstream::BodyFault,
+};
+
+/// A body that fails with [`Reason::HeadTimeout`] once it has brought nothing for too long: for [`Patience::body`] where its
+/// length was announced. Without a length it is a stream, such as the requests of a gRPC call, which may say nothing while it
+/// listens: it has [`Patience::idle`] until its answer begins, and from then on the answer is what is timed.
+pub(crate) struct Patient<B> {
+    inner: B,
+    /// None for a body that somebody else times.
+    limit: Option<Limit>,
+    timer: Timer,
+}
+
+struct Limit {
+    silence: Duration,
+    /// Where it holds only as long as the answer is awaited: what lives until then.
+    awaited: Option<Weak<()>>,
+}
+
+impl<B: Body> Patient<B> {
+    /// `awaited` has to live until the answer begins.
+    pub(crate) fn timed(inner: B, patience: Patience, awaited: Weak<()>) -> Self {
+        let limit = match inner.size_hint().exact() {
+            Some(_) => Limit { silence: patience.body, awaited: None },
+            None => Limit { silence: patience.idle, awaited: Some(awaited) },
+        };
+        Self { inner, limit: Some(limit), timer: Timer::default() }
+    }
+
+    pub(crate) fn untimed(inner: B) -> Self {
+        Self { inner, limit: None, timer: Timer::default() }
+    }
+}
+
+impl Limit {
+    fn holds(&self) -> bool {
+        self.awaited.as_ref().is_none_or(|awaited| awaited.strong_count() > 0)
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin> Body for Patient<B> {
+    type Data = Bytes;
+    type Error = Box<dyn StdError + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
+            this.timer.disarm();
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let Some(limit) = this.limit.as_ref().filter(|limit| limit.holds()) else { return Poll::Pending };
+        ready!(this.timer.poll_expired(context, limit.silence));
+        let detail = format!("The body of the request brought nothing for {} s.", limit.silence.as_secs_f32());
+        Poll::Ready(Some(Err(BodyFault { reason: Reason::HeadTimeout, detail }.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
