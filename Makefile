@@ -12,12 +12,13 @@ TOOLS := c++:g++ curl:curl git:git nghttpx:nghttp2-proxy nginx:nginx-light npm:n
 # Where their libraries of other languages are, which tests/components names.
 COMPONENTS := target/components
 
-.PHONY: help fmt lint test online fuzz doc deny setup tools
+.PHONY: help fmt lint test long online fuzz doc deny setup tools
 
 help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
 	echo 'make fmt      formats the code'
 	echo 'make lint     format and clippy, warnings are errors'
+	echo 'make long     tests that take minutes, in a release build'
 	echo 'make online   tests that need the internet'
 	echo 'make fuzz     two minutes of each fuzz target'
 	echo 'make doc      the documentation of the code, private items included'
@@ -37,6 +38,9 @@ lint:
 test: setup lint
 	cargo test --locked
 	fuzz/run 5
+
+long: setup
+	cargo test --locked --release --test proxy -- --ignored --nocapture
 
 online:
 	cargo test --locked --test online

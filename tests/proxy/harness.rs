@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod hello;
+pub(crate) mod nghttpx;
 pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod pki;
@@ -12,6 +13,7 @@ pub(crate) mod script;
 pub(crate) mod tidegate;
 pub(crate) mod tls;
 pub(crate) mod wait;
+pub(crate) mod ways;
 
 pub(crate) use self::{
     client::{Client, Reply},

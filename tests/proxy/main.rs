@@ -13,6 +13,10 @@
 //! - `pages`: what a sandbox is told of the rules it is held to
 //! - `websocket`: WebSockets by every way through the gate
 //! - `websocket`: a WebSocket by every way through the gate
+//! - `grpc`: gRPC of every kind, intercepted and not
+//! - `transfers`: ranges, resumption, uploads that ask first
+//! - `uploads`: bodies larger than memory
+//! - `streaming`: what arrives as it is sent, intercepted and not
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -28,6 +32,7 @@ mod clients;
 mod consistency;
 mod destinations;
 mod framing;
+mod grpc;
 mod harness;
 mod interception;
 mod pages;
@@ -39,3 +44,6 @@ mod running;
 mod session_records;
 mod sessions;
 mod websocket;
+mod streaming;
+mod transfers;
+mod uploads;

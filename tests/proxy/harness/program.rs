@@ -33,11 +33,17 @@ pub(crate) fn program(name: &str) -> Command {
 /// Runs it to its end. `package` is what to install where it is missing.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, package: &str) -> Ran {
+    run_for(command, package, PATIENCE_WITH_PROGRAMS)
+}
+
+/// The same, with as much patience as it needs.
+#[track_caller]
+pub(crate) fn run_for(command: &mut Command, package: &str, patience: Duration) -> Ran {
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{name} is needed ({error}): apt-get install {package}"));
     let [stdout, stderr] = [gather(child.stdout.take()), gather(child.stderr.take())];
-    let status = wait(&mut child).unwrap_or_else(|| panic!("{name} did not end within {PATIENCE_WITH_PROGRAMS:?}"));
+    let status = wait(&mut child, patience).unwrap_or_else(|| panic!("{name} did not end within {patience:?}"));
     let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().expect("its output"));
     Ran { success: status, said: format!("{stdout}\n{stderr}"), stdout }
 }
@@ -52,8 +58,8 @@ fn gather(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String
     })
 }
 
-fn wait(child: &mut Child) -> Option<bool> {
-    let deadline = Instant::now() + PATIENCE_WITH_PROGRAMS;
+fn wait(child: &mut Child, patience: Duration) -> Option<bool> {
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().expect("its status") {
             return Some(status.success());

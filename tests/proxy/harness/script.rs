@@ -86,6 +86,18 @@ impl Script {
         panic!("no line {beginning:?} on stdout:\n{}", self.said());
     }
 
+    /// Whether it ended well, once it has ended.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) -> bool {
+        for _ in 0..PATIENCES {
+            if let Some(status) = poll(|| self.child.try_wait().expect("its status")) {
+                self.stdout.join();
+                return status.success();
+            }
+        }
+        panic!("it does not end:\n{}", self.said());
+    }
+
     /// Writes a line on its stdin.
     #[track_caller]
     pub(crate) fn tell(&mut self, line: &str) {

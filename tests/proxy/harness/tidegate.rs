@@ -341,7 +341,7 @@ impl Gathered {
         String::from_utf8_lossy(&locked(&self.bytes)).into_owned()
     }
 
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
