@@ -13,27 +13,29 @@ use hyper::{body::Incoming, rt::Executor as _};
 
 use super::{
     tasks::Tasks,
-    upload::{Fault, FirstFault},
+    upload::{Fault, FirstFault, Progress},
 };
 use crate::downstream::Timer;
 
 /// Streamed as fast as it is asked for, its trailers included. An error is a body that is not whole: the upstream broke it off,
-/// sent nothing for the idle time, or the request it answers was given up. When this is dropped, so is the connection.
+/// sent nothing for the idle time while the request's body did not move either, or the request it answers was given up. When this is dropped, so is the connection.
 pub(crate) struct ResponseBody {
     inner: Incoming,
     /// Octets still to come, where a length was announced.
     rest: Option<u64>,
     idle: Duration,
     timer: Timer,
+    /// Of the request's body, which may go on being sent.
+    upload: Progress,
     fault: FirstFault,
     tasks: Tasks,
 }
 
 impl ResponseBody {
-    pub(super) fn new(inner: Incoming, idle: Duration, fault: FirstFault, tasks: Tasks) -> Self {
+    pub(super) fn new(inner: Incoming, idle: Duration, upload: Progress, fault: FirstFault, tasks: Tasks) -> Self {
         // In HTTP/2 a length may stand where there is no body, as in the answer to HEAD.
         let rest = if inner.is_end_stream() { None } else { inner.size_hint().exact() };
-        Self { rest, inner, idle, timer: Timer::default(), fault, tasks }
+        Self { rest, inner, idle, timer: Timer::default(), upload, fault, tasks }
     }
 
     /// Breaks off the exchange once `withdrawn` ends, and closes the connection, whether or not anybody reads.
@@ -67,6 +69,10 @@ impl Body for ResponseBody {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
             ready!(this.timer.poll_expired(context, this.idle));
+            while this.upload.moved(this.idle) {
+                this.timer.disarm();
+                ready!(this.timer.poll_expired(context, this.idle));
+            }
             return Poll::Ready(Some(Err(format!("the upstream sent nothing for {:?}", this.idle).into())));
         };
         this.timer.disarm();

@@ -135,7 +135,7 @@ impl Upstream {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(about.failure(Reason::UpstreamClosed, "switched protocols without being asked to"));
         }
-        Ok(response.map(|body| ResponseBody::new(body, timeouts.idle, fault, tasks)))
+        Ok(response.map(|body| ResponseBody::new(body, timeouts.idle, progress, fault, tasks)))
     }
 
     async fn reach(&self, endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Failure> {

@@ -219,6 +219,13 @@ impl Progress {
         }
     }
 
+    /// Whether the body was handed on further since this was last asked, or has ended within that time.
+    pub(super) fn moved(&mut self, within: Duration) -> bool {
+        let moved = self.0.has_changed().unwrap_or(false);
+        self.0.mark_unchanged();
+        moved || matches!(*self.0.borrow(), Stage::Ended(at) if at.elapsed() < within)
+    }
+
     /// How long ago the body ended; nothing where it goes on.
     pub(super) fn since_end(&self) -> Duration {
         match *self.0.borrow() {

@@ -176,13 +176,19 @@ fn trailers_pass() {
 // ── What stands still in HTTP/2
 
 /// Requests of one connection whose bodies do not end: one announces a length and sends nothing, one announces none, one goes on
-/// being sent all the while, and one says nothing more though its answer goes on.
+/// being sent all the while, one says nothing more though its answer goes on, and one goes on though its answer says nothing.
 const HALTING: &str = r"
 run(async (request, response) => {
   if (request.url === '/chat') {
     response.writeHead(200);
     const talk = setInterval(() => response.write('.'), 100);
     request.on('error', () => {}).on('end', () => { clearInterval(talk); response.end('over'); }).resume();
+    return;
+  }
+  if (request.url === '/listen') {
+    response.writeHead(200);
+    response.flushHeaders();
+    request.on('error', () => {}).on('end', () => response.end('heard')).resume();
     return;
   }
   request.on('error', () => {});
@@ -201,12 +207,17 @@ run(async (request, response) => {
   };
   const request = await begin('POST', '/chat');
   const chat = await client.answered(request);
+  const telling = await begin('POST', '/listen');
+  const listen = await client.answered(telling);
   const moving = await begin('PUT', '/moving', 1000);
   let sent = 1;
-  const drip = setInterval(() => { moving.write('x'); sent++; }, 100);
+  const drip = setInterval(() => { moving.write('x'); telling.write('x'); sent++; }, 100);
   const announced = await begin('PUT', '/announced', 10), open = await begin('POST', '/open');
   console.log('announced', await refused(announced));
   console.log('open', await refused(open));
+  await new Promise((resolve) => setTimeout(resolve, 1600));
+  telling.end();
+  console.log('listen', listen.status, (await whole(listen.stream)).toString());
   request.end();
   console.log('chat', chat.status, (await whole(chat.stream)).toString().replaceAll('.', ''));
   clearInterval(drip);
@@ -222,6 +233,7 @@ fn a_body_that_stands_still_ends_its_own_stream() {
     let expected = [
         "announced 408 head_timeout The body of the request brought nothing for 0.5 s.",
         "open 408 head_timeout The body of the request brought nothing for 1.5 s.",
+        "listen 200 heard",
         "chat 200 over",
         "moving 200 1000",
     ];
