@@ -18,7 +18,7 @@ help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
 	echo 'make fmt      formats the code'
 	echo 'make lint     format and clippy, warnings are errors'
-	echo 'make long     tests that take minutes, in a release build'
+	echo 'make long     tests that take minutes, such as bodies of 5 GiB, in a release build'
 	echo 'make online   tests that need the internet'
 	echo 'make fuzz     two minutes of each fuzz target'
 	echo 'make doc      the documentation of the code, private items included'

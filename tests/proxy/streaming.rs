@@ -39,7 +39,7 @@ fn converse(way: Way, version: &str, source: &str, rules: &str, more: impl FnOnc
 
 /// Timers that are shorter than the silence of [`EVENTS`], and one that is longer.
 fn short(setup: Setup) -> Setup {
-    setup.timeout("head = \"300ms\"\nbody = \"300ms\"\nfirst_byte = \"300ms\"\nkeep_alive = \"300ms\"\nidle = \"1m\"")
+    setup.timeout("head = \"800ms\"\nbody = \"800ms\"\nfirst_byte = \"800ms\"\nkeep_alive = \"800ms\"\nidle = \"1m\"")
 }
 
 /// The origin sends an event when the client has seen the one before: whoever holds one back holds up both.
@@ -54,7 +54,7 @@ run(async (request, response) => {
     await next.promise;
     next = signal();
   }
-  setTimeout(() => response.write('data: after a long silence\n\n'), 1000);
+  setTimeout(() => response.write('data: after a long silence\n\n'), 2000);
 }, async (client) => {
   const request = await client.begin('GET', '/events', { accept: 'text/event-stream' });
   request.end();
@@ -198,44 +198,40 @@ run(async (request, response) => {
   const begin = async (method, path, length) => {
     const request = await client.begin(method, path, length ? { 'content-length': length } : {});
     request.write('x');
-    return request;
+    return { request, answered: client.answered(request) };
   };
-  const refused = async (request) => {
-    const answer = await client.answered(request);
-    const text = (await whole(answer.stream)).toString();
-    return [answer.status, answer.fields['x-deny-reason'], text.split('Tidegate: ')[1].trim()].join(' ');
+  const shown = async ({ answered }) => {
+    const answer = await answered, text = (await whole(answer.stream)).toString();
+    return [answer.status, answer.fields['x-deny-reason'], text.split('Tidegate: ').pop().replace(/^[.]+|[.]?\n$/g, '')].join(' ');
   };
-  const request = await begin('POST', '/chat');
-  const chat = await client.answered(request);
-  const telling = await begin('POST', '/listen');
-  const listen = await client.answered(telling);
+  const chat = await begin('POST', '/chat'), listen = await begin('POST', '/listen');
+  await listen.answered;
   const moving = await begin('PUT', '/moving', 1000);
   let sent = 1;
-  const drip = setInterval(() => { moving.write('x'); telling.write('x'); sent++; }, 100);
+  const drip = setInterval(() => { moving.request.write('x'); listen.request.write('x'); sent++; }, 100);
   const announced = await begin('PUT', '/announced', 10), open = await begin('POST', '/open');
-  console.log('announced', await refused(announced));
-  console.log('open', await refused(open));
-  await new Promise((resolve) => setTimeout(resolve, 1600));
-  telling.end();
-  console.log('listen', listen.status, (await whole(listen.stream)).toString());
-  request.end();
-  console.log('chat', chat.status, (await whole(chat.stream)).toString().replaceAll('.', ''));
+  console.log('announced', await shown(announced));
+  console.log('open', await shown(open));
+  await new Promise((resolve) => setTimeout(resolve, 3100));
   clearInterval(drip);
-  moving.end('x'.repeat(1000 - sent));
-  const moved = await client.answered(moving);
-  console.log('moving', moved.status, (await whole(moved.stream)).toString());
+  chat.request.end();
+  listen.request.end();
+  moving.request.end('x'.repeat(1000 - sent));
+  console.log('chat', await shown(chat));
+  console.log('listen', await shown(listen));
+  console.log('moving', await shown(moving));
 });
 ";
 
 #[test]
 fn a_body_that_stands_still_ends_its_own_stream() {
-    let (said, passage) = converse(Way::Intercepted, "h2", HALTING, RULE, |setup| setup.timeout("body = \"500ms\"\nidle = \"1500ms\""));
+    let (said, passage) = converse(Way::Intercepted, "h2", HALTING, RULE, |setup| setup.timeout("body = \"1500ms\"\nidle = \"3s\""));
     let expected = [
-        "announced 408 head_timeout The body of the request brought nothing for 0.5 s.",
-        "open 408 head_timeout The body of the request brought nothing for 1.5 s.",
-        "listen 200 heard",
-        "chat 200 over",
-        "moving 200 1000",
+        "announced 408 head_timeout The body of the request brought nothing for 1.5 s",
+        "open 408 head_timeout The body of the request brought nothing for 3 s",
+        "chat 200  over",
+        "listen 200  heard",
+        "moving 200  1000",
     ];
     assert_eq!(said, expected);
     let refused = passage.gate.records().into_iter().filter(|record| record["verdict"] == "deny");
@@ -275,7 +271,7 @@ run((request, response) => {
 #[test]
 fn threat_74_an_answer_that_is_not_taken_ends_its_own_stream() {
     let source = format!("const http2 = require('http2');\n{UNTAKEN}");
-    let (said, passage) = converse(Way::Intercepted, "h2", &source, RULE, |setup| setup.timeout("idle = \"1s\""));
+    let (said, passage) = converse(Way::Intercepted, "h2", &source, RULE, |setup| setup.timeout("idle = \"2s\""));
     assert_eq!(said, ["long 200 cancelled", "finished at the origin false", "talk 200 over"]);
     assert!(passage.peak() < 64 * 1024, "{} KiB", passage.peak());
 }

@@ -63,25 +63,18 @@ class Client {
     return http.request({ ...options, path, setHost: false, createConnection: () => over });
   }
 
-  /// The answer to a request: its status and fields; its data, end and trailers come from `stream`.
+  /// The answer to a request, waited for from its beginning: its status and fields; its data, end and trailers come from `stream`.
   async answered(request) {
     if (this.version === 'h2') {
-      const fields = await new Promise((resolve, reject) => request.once('response', resolve).once('error', reject));
-      const answer = { status: fields[':status'], fields, stream: request, trailers: {} };
+      const answer = { stream: request, trailers: {} };
+      // Before anything is waited for: they may come at once with the head.
       request.once('trailers', (trailers) => { answer.trailers = trailers; });
+      answer.fields = await new Promise((resolve, reject) => request.once('response', resolve).once('error', reject));
+      answer.status = answer.fields[':status'];
       return answer;
     }
     const stream = await new Promise((resolve, reject) => request.once('response', resolve).once('error', reject));
     return { status: stream.statusCode, fields: stream.headers, stream, get trailers() { return stream.trailers; } };
-  }
-
-  /// A whole request without a body, and its whole answer.
-  async get(path, headers = {}) {
-    const request = await this.begin('GET', path, headers);
-    request.end();
-    const answer = await this.answered(request);
-    answer.body = await exports.whole(answer.stream);
-    return answer;
   }
 }
 
