@@ -17,6 +17,10 @@
 //! - `transfers`: ranges, resumption, uploads that ask first
 //! - `uploads`: bodies larger than memory
 //! - `streaming`: what arrives as it is sent, intercepted and not
+//! - `grpc`: gRPC between its own implementations, intercepted and not
+//! - `streaming`: what arrives as it is sent, and what stands still
+//! - `transfers`: ranges, resumption, uploads that ask first, and the clients of Python
+//! - `uploads`: bodies much larger than memory
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
