@@ -20,7 +20,7 @@ use self::{
 };
 use crate::{
     metrics::{Leaf, Metrics},
-    policy::Permit,
+    policy::Interception,
 };
 
 /// An authority that is opened at its first need, so that who intercepts nothing has none.
@@ -69,8 +69,13 @@ impl LocalAuthority {
     }
 
     /// See [`Authority::server_config`]. Each call is counted.
-    pub(crate) fn server_config(&self, session: &str, permit: &Permit, now: SystemTime) -> Result<Arc<ServerConfig>, AuthorityError> {
-        let served = self.get(now).and_then(|authority| authority.server_config(session, permit, now));
+    pub(crate) fn server_config(
+        &self,
+        session: &str,
+        interception: &Interception,
+        now: SystemTime,
+    ) -> Result<Arc<ServerConfig>, AuthorityError> {
+        let served = self.get(now).and_then(|authority| authority.server_config(session, interception, now));
         self.metrics.leaf(served.as_ref().map_or(Leaf::Failed, |(_, leaf)| *leaf));
         served.map(|(config, _)| config)
     }
@@ -104,13 +109,18 @@ impl Authority {
         self.root.pem()
     }
 
-    /// The configuration by which the sandbox of `session` is served as the host of `permit`, until it is made anew. Asking again
+    /// The configuration by which the sandbox of `session` is served as the host of `interception`, until it is made anew. Asking again
     /// gives the same one, with its resumable TLS sessions, which are of this session and host alone.
     ///
     /// # Errors
     /// The root has expired, or there is no entropy.
-    fn server_config(&self, session: &str, permit: &Permit, now: SystemTime) -> Result<(Arc<ServerConfig>, Leaf), AuthorityError> {
-        self.served.get(&self.root, session, &permit.destination().host, now).map_err(AuthorityError::new)
+    fn server_config(
+        &self,
+        session: &str,
+        interception: &Interception,
+        now: SystemTime,
+    ) -> Result<(Arc<ServerConfig>, Leaf), AuthorityError> {
+        self.served.get(&self.root, session, &interception.destination().host, now).map_err(AuthorityError::new)
     }
 }
 

@@ -3,6 +3,7 @@
 mod serving;
 mod multiplexed;
 mod forward;
+mod forge;
 mod intercept;
 mod connect;
 mod git;

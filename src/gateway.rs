@@ -31,6 +31,8 @@ struct Visit<'v> {
     gate: &'v Arc<Gate>,
     subject: &'v Subject,
     asked: &'v mut Asked,
+    /// Its bytes.
+    traffic: Arc<Traffic>,
 }
 
 impl Visit<'_> {
@@ -41,23 +43,24 @@ impl Visit<'_> {
     }
 
     /// An upstream's answer on its way to the sandbox, for as long as it may stand. Its end is recorded.
-    fn download(&self, body: Body, standing: Standing, traffic: Arc<Traffic>) -> Download {
-        let ending = Ending::of_exchange(self.gate, self.subject, self.asked, Arc::clone(&traffic));
-        Download::new(Bytes::new(), body, standing.withdrawn(), traffic).recorded(ending)
+    fn download(&self, body: Body, standing: Standing) -> Download {
+        let ending = Ending::of_exchange(self.gate, self.subject, self.asked, Arc::clone(&self.traffic));
+        Download::new(Bytes::new(), body, standing.withdrawn(), Arc::clone(&self.traffic)).recorded(ending)
     }
 }
 
-/// Answers one of git's requests.
+/// Answers one of git's requests, whose bytes are counted in `traffic`.
 pub(crate) async fn serve(
     gate: &Arc<Gate>,
     subject: &Subject,
     asked: &mut Asked,
     route: &Route,
+    traffic: Traffic,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let on_disk = subject.governing.grant.find(&route.repository).is_some_and(|granted| granted.upstream_path.is_some());
     asked.destination = gate.forge.as_ref().filter(|_| !on_disk).map(Forge::destination);
-    let mut visit = Visit { gate, subject, asked };
+    let mut visit = Visit { gate, subject, asked, traffic: Arc::new(traffic) };
     match route.kind {
         Kind::Advertisement(_) => fetch::advertise(&mut visit, route, &request).await,
         Kind::Rpc(Service::UploadPack) => fetch::serve(&mut visit, route, request).await,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     audit::rfc3339,
     authority::LocalAuthority,
-    policy::Question,
+    destination::Name,
+    policy::{Approval, Denial, ForgeHosts, ForgePermit, Question, RequestFacts, decide_repository},
     reason::{Reason, Verdict},
     respond::Answer,
     sessions::{Governing, Session},
@@ -22,6 +23,9 @@ pub(crate) struct Visit<'a> {
     /// Since when there are newer settings that cannot be used.
     pub(crate) kept_since: Option<SystemTime>,
     pub(crate) authority: &'a LocalAuthority,
+    pub(crate) forge_hosts: &'a ForgeHosts,
+    /// Whether a repository without a grant may be read.
+    pub(crate) public_read: bool,
     pub(crate) now: SystemTime,
 }
 
@@ -78,6 +82,8 @@ fn session(visit: &Visit<'_>) -> Value {
         "reload_failed": visit.kept_since.map(rfc3339),
         "access": show.access.as_str(),
         "report": show.report,
+        // Decided by the repositories alone, whatever the access level and the entries say.
+        "github": visit.forge_hosts.granting().map(Name::as_str),
         "repositories": visit.governing.grant.for_sandbox(),
         "entries": show.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
@@ -136,7 +142,7 @@ fn explain(visit: &Visit<'_>, body: &[u8]) -> Answer {
             "send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out\n".to_owned(),
         );
     };
-    let decided = Question::parse(&target, method.as_deref()).and_then(|question| question.decide(&visit.governing.policy, visit.now));
+    let decided = Question::parse(&target, method.as_deref()).and_then(|question| decide(visit, &question));
     json_page(
         StatusCode::OK,
         &match decided {
@@ -154,6 +160,23 @@ fn explain(visit: &Visit<'_>, body: &[u8]) -> Answer {
             }),
         },
     )
+}
+
+fn decide(visit: &Visit<'_>, question: &Question) -> Result<Approval, Box<Denial>> {
+    match visit.forge_hosts.decide(&question.destination, question.way) {
+        Some(judged) => decide_forge(visit, &judged?, question),
+        None => question.decide(&visit.governing.policy, visit.now),
+    }
+}
+
+/// What the gateway would say.
+fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) -> Result<Approval, Box<Denial>> {
+    if let Some(method) = &question.method {
+        let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
+        let route = permit.decide_request(&facts)?;
+        let _granted = decide_repository(&visit.governing.grant, &route.repository, route.kind.service(), visit.public_read)?;
+    }
+    Ok(Approval { rule: None, would_deny: None })
 }
 
 fn read_question(body: &[u8]) -> Option<(String, Option<String>)> {

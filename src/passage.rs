@@ -25,7 +25,7 @@ pub(crate) use self::{
     forge::Forge,
     relay::{Direction, Traffic},
     request::{Body, Errand, forward, reader_of},
-    standing::{Stream, withdrawn},
+    standing::{Stream, session_over, withdrawn},
     tunnel::{judge_hello, tunnel, turn_back},
     websocket::{Answered, open},
 };
@@ -35,10 +35,10 @@ use crate::{
     backend::Backend,
     destination::{Destination, Host},
     downstream::Patience,
-    github::{RepositoryName, push::RefName},
+    github::{RepositoryName, Service, push::RefName, route::Route},
     limits::{Limited, Slot, Stranger, Strangers},
     metrics::{Door, Kind, Metrics},
-    policy::{Admitted, Permit, Policy},
+    policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
     reason::Reason,
     respond::{Answer, Context, Reader, Refusal},
     secret::Secret,
@@ -53,6 +53,8 @@ pub(crate) struct Gate {
     pub(crate) upstream: Upstream,
     /// Where repositories are that are not on this machine.
     pub(crate) forge: Option<Forge>,
+    /// The hosts that no policy has a say about.
+    pub(crate) forge_hosts: ForgeHosts,
     pub(crate) backend: Backend,
     /// By whom intercepted hosts are served.
     pub(crate) authority: LocalAuthority,
@@ -117,6 +119,12 @@ impl Asked {
         }
     }
 
+    /// It is one of git's requests.
+    pub(crate) fn is_for(&mut self, route: &Route) {
+        self.repository = Some(route.repository.clone());
+        self.kind = if route.kind.service() == Service::UploadPack { Kind::Fetch } else { Kind::Push };
+    }
+
     fn record(&self) -> Record {
         let mut record = Record::new(self.door, self.kind);
         if let Some(destination) = &self.destination {
@@ -175,6 +183,15 @@ impl Gate {
     /// Counts a limit that was met.
     pub(crate) fn within<T>(&self, limited: Result<T, Limited>) -> Result<T, Refusal> {
         limited.inspect_err(|limited| self.metrics.limited(limited.limit)).map_err(Refusal::from)
+    }
+
+    /// Decides where something may go by the policy of whose it is. What is for a host of a GitHub never goes by a policy.
+    pub(crate) fn decide(&self, subject: &Subject, destination: &Destination, way: Way) -> Result<Permit, Refusal> {
+        match self.forge_hosts.decide(destination, way) {
+            None => Ok(subject.policy().decide_destination(&Facts { destination, way, now: (self.clock)() })?),
+            Some(Err(denial)) => Err(denial.into()),
+            Some(Ok(_)) => Err(Refusal::new(Reason::OpaqueTunnel, format!("Requests to {destination} leave by no policy."))),
+        }
     }
 
     /// Resolves what was permitted, lets the permit admit addresses, and records the decision: whoever holds the result

@@ -20,6 +20,7 @@ mod rules;
 mod requests;
 
 mod permit;
+mod forge;
 mod refs;
 
 mod written_rule;
@@ -41,9 +42,10 @@ pub use self::{
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef},
     document::{Access, Limits},
+    forge::{ForgeHosts, ForgePermit},
     index::{ListKind, ShownEntry},
     patterns::{Pattern, PatternError, Ports},
-    permit::{Admitted, Permit},
+    permit::{Admitted, Interception, Permit},
     problem::{Problem, Severity, Source},
     question::{Approval, Question},
     refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights},

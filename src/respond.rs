@@ -105,6 +105,8 @@ pub(crate) enum Reader {
     Program,
     /// git, which prints what an origin server says: sentences alone.
     Git,
+    /// A client of GitHub's API, which prints the `message` of a JSON object.
+    Api,
 }
 
 /// A whole answer of our own, in bounded size.
@@ -136,12 +138,13 @@ impl Answer {
             Reader::Client => (PLAIN_TEXT, format!("{}{}", facts(refusal, context), sentences(refusal))),
             Reader::Program => ("application/json", facts(refusal, context)),
             Reader::Git => (PLAIN_TEXT, sentences(refusal)),
+            Reader::Api => ("application/json; charset=utf-8", of_api(refusal, status)),
         };
         let mut answer = Self::page(status, content_type, body);
         answer.closes = refusal.closes;
         answer.explain(refusal);
-        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && context.reader == Reader::Git {
-            // For git this is an origin server.
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && matches!(context.reader, Reader::Git | Reader::Api) {
+            // For these this is an origin server.
             answer.status = StatusCode::UNAUTHORIZED;
             answer.headers.push((header::WWW_AUTHENTICATE, CHALLENGE.to_owned()));
         } else if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
@@ -235,6 +238,12 @@ fn facts(refusal: &Refusal, context: &Context) -> String {
     line
 }
 
+/// As GitHub's API words an error.
+fn of_api(refusal: &Refusal, status: StatusCode) -> String {
+    let message = advice(refusal).join(" ");
+    json!({ "message": message, "documentation_url": PAGES, "status": status.as_str() }).to_string()
+}
+
 fn sentences(refusal: &Refusal) -> String {
     let denial = &refusal.denial;
     let mut text = format!("Tidegate: {}\n", denial.detail);
@@ -278,6 +287,8 @@ fn header_value(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// Where a sandbox reads what was refused to it.
+const PAGES: &str = "http://tidegate.internal/refusals";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const CHALLENGE: &str = "Basic realm=\"tidegate\", charset=\"UTF-8\"";
 const X_DENY_REASON: header::HeaderName = header::HeaderName::from_static("x-deny-reason");

@@ -33,7 +33,7 @@ use crate::{
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Gate},
-    policy::Own,
+    policy::{ForgeHosts, Own},
     sessions::{Entry, Sessions, Settings, Store, StoreError},
     upstream::{ExchangeTimeouts, LazyTlsClient, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses},
 };
@@ -73,12 +73,14 @@ impl Server {
         let now = clock();
         let store = open_store(&config, now).map_err(StartError::new)?;
         let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
+        let forge_hosts = ForgeHosts::new(config.github.iter().map(|github| github.host.clone()));
         let sessions = Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
             forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
+            forge_hosts,
             backend: Backend::new(config.state.as_deref()),
             authority: LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,

@@ -169,18 +169,24 @@ impl Sessions {
         let table = self.table.load();
         let session = match &self.entry {
             Entry::Bound(id) => table.by_id.get(id).ok_or(Reason::SessionRevoked)?,
-            Entry::Required => {
-                let token = presented.ok_or(Reason::SessionRequired)?;
-                let digest = TokenDigest::of(token);
-                match table.by_token.get(&digest) {
-                    Some(session) => session,
-                    None if table.revoked.contains(&digest) => return Err(Reason::SessionRevoked),
-                    None => self.find_signed(&table, token, now)?,
-                }
-            }
+            Entry::Required => self.find_by_token(&table, presented.ok_or(Reason::SessionRequired)?, now)?,
         };
         session.standing(now)?;
         Ok(session.clone())
+    }
+
+    /// Whether a token is a session's own, however its connections find it.
+    pub(crate) fn is_own(&self, session: &Arc<Session>, token: &Secret, now: SystemTime) -> bool {
+        self.find_by_token(&self.table.load(), token, now).is_ok_and(|found| Arc::ptr_eq(found, session))
+    }
+
+    fn find_by_token<'t>(&self, table: &'t Table, token: &Secret, now: SystemTime) -> Result<&'t Arc<Session>, Reason> {
+        let digest = TokenDigest::of(token);
+        match table.by_token.get(&digest) {
+            Some(session) => Ok(session),
+            None if table.revoked.contains(&digest) => Err(Reason::SessionRevoked),
+            None => self.find_signed(table, token, now),
+        }
     }
 
     fn find_signed<'t>(&self, table: &'t Table, token: &Secret, now: SystemTime) -> Result<&'t Arc<Session>, Reason> {

@@ -4,11 +4,19 @@
 use libfuzzer_sys::fuzz_target;
 use tidegate::github::{
     RepositoryName,
-    route::{Kind, Route, parse},
+    route::{Kind, MAX_PATH, Route, parse, parse_on_host},
 };
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((method, target)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once(' ')) else { return };
+    if let Some(below) = target.strip_prefix("/git") {
+        // On the host of a GitHub the same request is the same, but for the bound on its length.
+        match (parse(method, target), parse_on_host(method, below)) {
+            (Ok(route), on_host) => assert_eq!(Ok(route), on_host),
+            (Err(_), Ok(_)) => assert!(target.len() > MAX_PATH, "{target}"),
+            (Err(_), Err(_)) => {}
+        }
+    }
     let Ok(Route { repository, kind }) = parse(method, target) else { return };
     assert_eq!(RepositoryName::parse(repository.as_str()), Ok(repository.clone()));
     let (wanted, rest) = match kind {

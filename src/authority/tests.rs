@@ -40,11 +40,12 @@ impl TimeProvider for Stopped {
     }
 }
 
-fn permit(host: &str) -> Permit {
-    let text = "access = \"custom\"\nallow = [\"**.example\", \"127.0.0.1:*\", \"[2001:db8::1]:443\"]";
-    let (policy, _) = Policy::parse("policy.toml", text).unwrap();
+fn leave(host: &str) -> Interception {
+    let hosts = ["**.example", "127.0.0.1:443", "[2001:db8::1]:443"].map(|host| format!("{{ host = \"{host}\", intercept = true }}"));
+    let text = format!("access = \"custom\"\nallow = [{}]", hosts.join(", "));
+    let (policy, _) = Policy::parse("policy.toml", &text).unwrap();
     let destination = Destination::parse(host.as_bytes(), Some(443)).unwrap();
-    policy.decide_destination(&Facts { destination: &destination, way: Way::Connect, now: now() }).unwrap()
+    policy.decide_destination(&Facts { destination: &destination, way: Way::Connect, now: now() }).unwrap().interception().unwrap()
 }
 
 fn local(state: &Path) -> LocalAuthority {
@@ -130,7 +131,7 @@ fn openssl_reads_what_was_meant() {
         ("[2001:db8::1]", "IP Address:2001:DB8:0:0:0:0:0:1", "-verify_ip"),
     ] {
         let bare = host.trim_matches(['[', ']']);
-        let connection = talk(&client, authority.server_config("s1", &permit(host), now()).unwrap(), bare).unwrap();
+        let connection = talk(&client, authority.server_config("s1", &leave(host), now()).unwrap(), bare).unwrap();
         fs::write(&leaf, leaf_of(&connection)).unwrap();
         let text = openssl(&["x509", "-inform", "der", "-noout", "-text", "-in"], &[&leaf]);
         for expected in [
@@ -156,12 +157,12 @@ fn both_protocols_and_both_versions_are_served() {
         [(&[&b"http/1.1"[..], b"h2"][..], Some(&b"h2"[..])), (&[b"h2"], Some(b"h2")), (&[b"http/1.1"], Some(b"http/1.1")), (&[], None)]
     {
         for (version, number) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
-            let config = authority.server_config("s1", &permit("a.example"), now()).unwrap();
+            let config = authority.server_config("s1", &leave("a.example"), now()).unwrap();
             let connection = talk(&client(&authority, offered, &[version]), config, "a.example").unwrap();
             assert_eq!((connection.alpn_protocol(), connection.protocol_version()), (agreed, Some(number)));
         }
     }
-    let config = authority.server_config("s1", &permit("a.example"), now()).unwrap();
+    let config = authority.server_config("s1", &leave("a.example"), now()).unwrap();
     let other = talk(&client(&authority, &[b"acme-tls/1"], &[&TLS13]), Arc::clone(&config), "a.example");
     assert_eq!(other.map(drop).unwrap_err(), rustls::Error::NoApplicationProtocol);
     let misled = talk(&client(&authority, &[], &[&TLS13]), config, "b.example").map(drop).unwrap_err();
@@ -173,7 +174,7 @@ fn a_tls_session_is_resumed_with_its_own_session_and_name_only() {
     let state = TempDir::new().unwrap();
     let authority = local(state.path());
     for version in [&TLS12, &TLS13] {
-        let config = |session: &str, host: &str| authority.server_config(session, &permit(host), now()).unwrap();
+        let config = |session: &str, host: &str| authority.server_config(session, &leave(host), now()).unwrap();
         let client = client(&authority, &[], &[version]);
         let handshake = |session: &str, host: &str| {
             // The client believes that it is with the same host each time, and so offers what it could resume.
@@ -193,7 +194,7 @@ fn a_tls_session_is_resumed_with_its_own_session_and_name_only() {
 fn a_leaf_is_made_anew_before_it_ends_and_never_outlasts_the_root() {
     let state = TempDir::new().unwrap();
     let authority = local(state.path());
-    let config = |now| authority.server_config("s1", &permit("a.example"), now);
+    let config = |now| authority.server_config("s1", &leave("a.example"), now);
     let same = |one, other| Arc::ptr_eq(&config(one).unwrap(), &config(other).unwrap());
     assert!(same(now(), now() + 27 * DAY));
     assert!(!same(now(), now() + 28 * DAY));
@@ -213,13 +214,13 @@ fn a_leaf_is_made_anew_before_it_ends_and_never_outlasts_the_root() {
 fn a_flood_of_names_is_bounded_and_what_is_used_stays() {
     let state = TempDir::new().unwrap();
     let authority = local(state.path());
-    let kept = authority.server_config("s1", &permit("kept.example"), now()).unwrap();
+    let kept = authority.server_config("s1", &leave("kept.example"), now()).unwrap();
     let opened = authority.get(now()).unwrap();
     let serve = |host: &str| opened.served.get(&opened.root, "s2", &Host::parse(host.as_bytes()).unwrap(), now());
     for number in 0..10_000 {
         assert_eq!(serve(&format!("w{number}.example")).unwrap().1, Leaf::Made);
         if number % 1000 == 0 {
-            assert!(Arc::ptr_eq(&kept, &authority.server_config("s1", &permit("kept.example"), now()).unwrap()), "{number}");
+            assert!(Arc::ptr_eq(&kept, &authority.server_config("s1", &leave("kept.example"), now()).unwrap()), "{number}");
         }
     }
     assert_eq!(opened.served.known(), served::MAX_SERVED);
@@ -283,7 +284,7 @@ fn the_next_start_finds_the_same_root_and_mends_the_bundle() {
     assert_eq!(first.pem(), second.pem());
     assert_eq!(fs::read_to_string(Authority::bundle(state.path())).unwrap(), bundle);
     let client = client(&local(state.path()), &[], &[&TLS13]);
-    let (config, _) = second.server_config("s1", &permit("a.example"), now()).unwrap();
+    let (config, _) = second.server_config("s1", &leave("a.example"), now()).unwrap();
     talk(&client, config, "a.example").unwrap();
 }
 

@@ -1,6 +1,10 @@
 //! `[[github]]`: a GitHub by the name that sandboxes use, where it really is, and the credential that it takes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rustls::pki_types::CertificateDer;
 use toml::Spanned;
@@ -8,7 +12,7 @@ use toml::Spanned;
 use super::sections::Reader;
 use crate::{
     credentials::Credential,
-    destination::{Host, Name},
+    destination::{Destination, Host, Name},
     endpoint::Endpoint,
     policy::Table,
     sessions::SessionSettings,
@@ -41,6 +45,7 @@ impl Reader<'_> {
                     format!("there is no credential for {}: only repositories on disk and public reads work", github.host.as_str());
                 self.problems.warning(span.clone(), message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
             }
+            self.warn_of_policies(&github.host, &span);
             if !githubs.is_empty() {
                 let help = "the paths of the git door name no host, so it leads to the first [[github]]";
                 self.problems.warning(span, format!("nothing leads to {} yet", github.host.as_str()), Some(help.into()));
@@ -48,6 +53,18 @@ impl Reader<'_> {
             githubs.push(github);
         }
         githubs
+    }
+
+    /// Warns of what a policy says about a host that no policy has a say about.
+    fn warn_of_policies(&mut self, host: &Name, span: &Range<usize>) {
+        let destination = Destination { host: Host::Name(host.clone()), port: 443 };
+        let policies = self.policies.values().flatten();
+        let against: Vec<_> = policies.flat_map(|policy| policy.entries_against(&destination, SystemTime::UNIX_EPOCH)).collect();
+        for rule in against {
+            let message = format!("{rule} has no effect on {}: sessions use it by their grants alone", host.as_str());
+            let help = "take that entry out; a session without a [[session.repository]] uses nothing there";
+            self.problems.warning(span.clone(), message, Some(help.into()));
+        }
     }
 
     fn github(&mut self, mut table: Table<'_>, patience: Duration, others: &[Github]) -> Option<Github> {

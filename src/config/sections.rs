@@ -28,7 +28,7 @@ pub(super) struct Reader<'e> {
     pub(super) environment: &'e dyn Environment,
     pub(super) problems: Problems,
     /// Every policy file read so far, `None` where it cannot be used.
-    policies: BTreeMap<PathBuf, Option<Arc<Equipped>>>,
+    pub(super) policies: BTreeMap<PathBuf, Option<Arc<Equipped>>>,
     problems_of_policies: Vec<Problem>,
     /// Bounds whatever fetches a credential.
     patience: Duration,

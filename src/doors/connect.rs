@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use super::{
     forward::{self, Inside, refuse_inside},
-    intercept, presented,
+    intercept::{self, Beyond},
+    presented,
 };
 use crate::{
     destination::Destination,
@@ -14,7 +15,7 @@ use crate::{
     limits::Slot,
     metrics::Kind,
     passage::{Asked, Ending, Gate, Subject, Traffic, Visitor, is_pages, reader_of, tunnel},
-    policy::{Facts, Permit, Protocol, Way},
+    policy::{ForgePermit, Interception, Protocol, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -58,14 +59,14 @@ pub(crate) async fn serve(
             tunnel(visitor, subject, asked, downstream, dialled, slot).await;
             return None;
         }
-        Opened::Intercepted(dialled, slot) => {
-            let opened = intercept::Opened { subject, asked, dialled, slot };
+        Opened::Intercepted(beyond, slot) => {
+            let opened = intercept::Opened { subject, asked, beyond, slot };
             intercept::serve(visitor, downstream, opened, draining).await;
             return None;
         }
         Opened::Pages(destination) => (destination, None, None),
         Opened::Http(dialled, slot) => {
-            let ending = Ending::new(&visitor.gate, &subject, &asked, &dialled, slot);
+            let ending = Ending::new(&visitor.gate, &subject, &asked, Some(&dialled), slot);
             (dialled.permit().destination().clone(), Some(dialled), Some(ending))
         }
     };
@@ -85,7 +86,7 @@ enum Opened {
     Http(Dialled, Slot),
     Tunnel(Dialled, Slot),
     /// TLS that ends here.
-    Intercepted(Dialled, Slot),
+    Intercepted(Beyond, Slot),
 }
 
 /// The order is the contract's: syntax, session, policy, limits, address.
@@ -101,10 +102,13 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     if is_pages(&destination) {
         return if destination.port == 80 { Ok(Opened::Pages(destination)) } else { Err(Refusal::new(Reason::PortNotAllowed, PAGES_PORT)) };
     }
-    let permit = subject.policy().decide_destination(&Facts { destination: &destination, way: Way::Connect, now: (gate.clock)() })?;
-    let intercepts = wants_interception(&permit);
-    if intercepts {
-        check_authority(gate, &destination)?;
+    if let Some(judged) = gate.forge_hosts.decide(&destination, Way::Connect) {
+        return open_forge(gate, subject, asked, head, judged?);
+    }
+    let permit = gate.decide(subject, &destination, Way::Connect)?;
+    let interception = permit.interception();
+    if let Some(interception) = &interception {
+        check_authority(gate, interception)?;
     }
     if let Some(host) = &head.host {
         asked.would_deny = permit.expectation().decide_host(&host.destination(destination.port))?.would_deny();
@@ -113,22 +117,31 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     let slot = gate.within(subject.session.limits().tunnel())?;
     let admitted = gate.admit(subject, asked, permit).await?;
     let dialled = gate.upstream.dial(admitted).await?;
-    Ok(match dialled.permit().protocol() {
-        _ if intercepts => Opened::Intercepted(dialled, slot),
-        Protocol::Http => Opened::Http(dialled, slot),
-        Protocol::Tls | Protocol::Any => Opened::Tunnel(dialled, slot),
+    Ok(match (interception, dialled.permit().protocol()) {
+        (Some(interception), _) => Opened::Intercepted(Beyond::Upstream(interception, Box::new(dialled)), slot),
+        (None, Protocol::Http) => Opened::Http(dialled, slot),
+        (None, Protocol::Tls | Protocol::Any) => Opened::Tunnel(dialled, slot),
     })
 }
 
-/// Plain requests are read without it.
-fn wants_interception(permit: &Permit) -> bool {
-    permit.intercepts() && permit.protocol() != Protocol::Http
+/// To a host of a GitHub: what may be done there is decided inside, by grants.
+fn open_forge(gate: &Gate, subject: &Subject, asked: &Asked, head: &Head, permit: ForgePermit) -> Result<Opened, Refusal> {
+    let interception = permit.interception();
+    check_authority(gate, &interception)?;
+    if let Some(host) = &head.host {
+        interception.expectation().decide_host(&host.destination(permit.destination().port))?;
+    }
+    gate.within(subject.session.limits().request())?;
+    let slot = gate.within(subject.session.limits().tunnel())?;
+    gate.record_leave(subject, asked)?;
+    Ok(Opened::Intercepted(Beyond::Forge(permit), slot))
 }
 
 /// Whoever has to be read is never let through unread.
-fn check_authority(gate: &Gate, destination: &Destination) -> Result<(), Refusal> {
+fn check_authority(gate: &Gate, interception: &Interception) -> Result<(), Refusal> {
     gate.authority.get((gate.clock)()).map(drop).map_err(|error| {
-        tracing::error!(%destination, %error, "refused: the policy wants requests to it to be read, and no authority can be used");
+        let destination = interception.destination();
+        tracing::error!(%destination, %error, "refused: requests to it have to be read, and no authority can be used");
         Refusal::new(Reason::PolicyUnavailable, NO_AUTHORITY)
     })
 }
@@ -136,5 +149,5 @@ fn check_authority(gate: &Gate, destination: &Destination) -> Result<(), Refusal
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 const NO_AUTHORITY: &str =
-    "The policy wants requests to this destination to be read, and this proxy cannot; the operator finds the cause in Tidegate's log.";
+    "Requests to this destination have to be read, and this proxy cannot; the operator finds the cause in Tidegate's log.";
 const PAGES_PORT: &str = "This proxy's own pages are served on port 80: http://tidegate.internal/.";

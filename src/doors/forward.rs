@@ -125,7 +125,7 @@ async fn exchange(
     }
     let (asks, request) = settle(request)?;
     asked.method = Some(request.method().as_str().into());
-    let wanted = read(inside, &request)?;
+    let wanted = read(inside.destination(), inside.is_secure(), &request)?;
     asked.path = Some(wanted.origin_form.split('?').next().unwrap_or_default().into());
     asked.destination.clone_from(&wanted.destination);
     let subject = subject.insert(match inside {
@@ -156,7 +156,7 @@ async fn exchange(
 }
 
 /// What a request asks for, and a request of HTTP/2 as the same in HTTP/1.1.
-fn settle(request: Request<Incoming>) -> Result<(Asks, Request<Incoming>), Refusal> {
+pub(super) fn settle(request: Request<Incoming>) -> Result<(Asks, Request<Incoming>), Refusal> {
     let (mut parts, body) = request.into_parts();
     let asks = if parts.version == Version::HTTP_2 {
         let protocol = parts.extensions.get::<Protocol>().map(|protocol| protocol.as_str().to_owned());
@@ -172,6 +172,11 @@ fn settle(request: Request<Incoming>) -> Result<(Asks, Request<Incoming>), Refus
     Ok((asks, Request::from_parts(parts, body)))
 }
 
+/// Path and query of a request inside the TLS of a tunnel, which may name no other destination.
+pub(super) fn read_inside(destination: &Destination, request: &Request<Incoming>) -> Result<Box<str>, Refusal> {
+    Ok(read(Some(destination), true, request)?.origin_form)
+}
+
 /// What a request names.
 struct Wanted {
     /// None: this proxy itself.
@@ -179,12 +184,13 @@ struct Wanted {
     origin_form: Box<str>,
 }
 
-fn read(inside: &Inside, request: &Request<Incoming>) -> Result<Wanted, Refusal> {
+/// What a request names: on the listener, or in a tunnel to one destination.
+fn read(inside: Option<&Destination>, is_secure: bool, request: &Request<Incoming>) -> Result<Wanted, Refusal> {
     let bad = |detail: String| Refusal::new(Reason::BadRequest, detail);
-    let parse = if inside.is_secure() { target::parse_inside_tls } else { target::parse };
+    let parse = if is_secure { target::parse_inside_tls } else { target::parse };
     let target = parse(request.method().as_str(), request.uri().to_string().as_bytes())
         .map_err(|error| bad(format!("The request-target was refused: {error}.")))?;
-    match (target, inside.destination()) {
+    match (target, inside) {
         (RequestTarget::Absolute { destination, origin_form }, None) => Ok(Wanted { destination: Some(destination), origin_form }),
         (RequestTarget::Origin(origin_form), None) => Ok(Wanted { destination: None, origin_form }),
         (RequestTarget::Asterisk, None) => Err(bad("A request to a proxy names its target in absolute-form.".to_owned())),

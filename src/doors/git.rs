@@ -12,12 +12,8 @@ use crate::{
     destination::Destination,
     downstream::Downstream,
     gateway::{self, Body},
-    github::{
-        Service,
-        route::{self, Route, RouteError},
-    },
-    metrics::Kind,
-    passage::{Asked, Subject, Visitor, is_pages},
+    github::route::{self, RouteError},
+    passage::{Asked, Subject, Traffic, Visitor, is_pages},
     reason::Reason,
     respond::Refusal,
 };
@@ -51,9 +47,8 @@ async fn exchange(
         Err(error) if !is_page && error.reason() == Reason::BadRequest => return Err(unknown(&error)),
         route => route,
     };
-    if let Ok(Route { repository, kind }) = &route {
-        asked.repository = Some(repository.clone());
-        asked.kind = if kind.service() == Service::UploadPack { Kind::Fetch } else { Kind::Push };
+    if let Ok(route) = &route {
+        asked.is_for(route);
     }
     let credentials: Vec<_> = request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
     if credentials.len() > 1 {
@@ -65,7 +60,7 @@ async fn exchange(
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
     let route = route.map_err(|error| unknown(&error))?;
-    gateway::serve(&visitor.gate, subject, asked, &route, request).await
+    gateway::serve(&visitor.gate, subject, asked, &route, Traffic::new(&visitor.gate.metrics), request).await
 }
 
 fn unknown(error: &RouteError) -> Refusal {

@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -10,16 +13,18 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    forward::{self, Inside, answer, refuse_inside},
+    forge,
+    forward::{self, Inside, refuse_inside},
     multiplexed::{self, Stillness},
-    until,
+    serving, until,
 };
 use crate::{
     downstream::{Bounded, Downstream, Unread},
+    gateway,
     limits::Slot,
     metrics::Kind,
-    passage::{Asked, Ending, Gate, Stream, Subject, Traffic, Visitor, judge_hello, turn_back},
-    policy::Way,
+    passage::{Answered, Asked, Ending, Gate, Stream, Subject, Traffic, Visitor, judge_hello, session_over, turn_back},
+    policy::{ForgePermit, Interception, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -31,35 +36,70 @@ type Sandbox = TlsStream<Unread<Bounded<TcpStream>>>;
 pub(super) struct Opened {
     pub(super) subject: Subject,
     pub(super) asked: Asked,
-    pub(super) dialled: Dialled,
+    pub(super) beyond: Beyond,
     pub(super) slot: Slot,
+}
+
+/// Where the requests of an intercepted tunnel go.
+pub(super) enum Beyond {
+    /// To what CONNECT has dialled.
+    Upstream(Interception, Box<Dialled>),
+    /// To the gateway; nothing is dialled for the tunnel.
+    Forge(ForgePermit),
+}
+
+impl Beyond {
+    fn interception(&self) -> Interception {
+        match self {
+            Self::Upstream(interception, _) => interception.clone(),
+            Self::Forge(permit) => permit.interception(),
+        }
+    }
+
+    fn dialled(&self) -> Option<&Dialled> {
+        match self {
+            Self::Upstream(_, dialled) => Some(dialled),
+            Self::Forge(_) => None,
+        }
+    }
 }
 
 /// Serves the requests of a tunnel to its end, and records the end. Nothing goes upstream before the first bytes are judged.
 pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, opened: Opened, draining: &watch::Receiver<bool>) {
-    let Opened { subject, asked, dialled, slot } = opened;
+    let Opened { subject, asked, beyond, slot } = opened;
     let gate = &visitor.gate;
-    let mut ending = Ending::new(gate, &subject, &asked, &dialled, slot);
-    let judged = judge_hello(&mut downstream, &dialled.permit().expectation()).await;
+    let mut ending = Ending::new(gate, &subject, &asked, beyond.dialled(), slot);
+    let interception = beyond.interception();
+    let judged = judge_hello(&mut downstream, interception.expectation()).await;
     let acceptor = judged.and_then(|cleared| {
         ending.shows(cleared.would_deny());
-        acceptor(gate, &subject, &dialled)
+        acceptor(gate, &subject, &interception)
     });
     let acceptor = match acceptor {
         Ok(acceptor) => acceptor,
-        Err(refusal) => return turn_back(downstream, dialled, ending, refusal).await,
+        Err(refusal) => {
+            drop(beyond);
+            return turn_back(downstream, ending, refusal).await;
+        }
     };
     let sandbox = match shake_hands(gate, acceptor, downstream).await {
         Ok(sandbox) => sandbox,
         Err(refusal) => return ending.end(Some(refusal)),
     };
-    let destination = dialled.permit().destination().clone();
-    let stream = Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address().ip() };
-    let traffic = Arc::clone(ending.traffic());
-    let conversation = Conversation { visitor, asked: &asked, subject, traffic };
+    let stream = beyond.dialled().map(|dialled| {
+        let destination = dialled.permit().destination().clone();
+        Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address().ip() }
+    });
+    let withdrawn = async {
+        match &stream {
+            Some(stream) => stream.withdrawn(gate).await,
+            None => session_over(gate, &subject).await,
+        }
+    };
+    let conversation = Conversation { visitor, asked: &asked, subject: &subject, traffic: Arc::clone(ending.traffic()) };
     let (tell, told) = watch::channel(false);
     let mut draining = draining.clone();
-    let mut served = Box::pin(conversation.serve(sandbox, dialled, &told));
+    let mut served = Box::pin(conversation.serve(sandbox, beyond, &told));
     let drained = async {
         until(&mut draining).await;
         tell.send_replace(true);
@@ -67,7 +107,7 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, op
     };
     let withdrawn = tokio::select! {
         () = &mut served => None,
-        refusal = stream.withdrawn(gate) => Some(refusal),
+        refusal = withdrawn => Some(refusal),
         refusal = drained => Some(refusal),
     };
     if withdrawn.is_some() {
@@ -78,10 +118,9 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, op
     ending.end(withdrawn);
 }
 
-fn acceptor(gate: &Gate, subject: &Subject, dialled: &Dialled) -> Result<TlsAcceptor, Refusal> {
-    let permit = dialled.permit();
-    let config = gate.authority.server_config(subject.session.id(), permit, (gate.clock)()).map_err(|error| {
-        tracing::error!(destination = %permit.destination(), %error, "no certificate can be shown for a destination that is intercepted");
+fn acceptor(gate: &Gate, subject: &Subject, interception: &Interception) -> Result<TlsAcceptor, Refusal> {
+    let config = gate.authority.server_config(subject.session.id(), interception, (gate.clock)()).map_err(|error| {
+        tracing::error!(destination = %interception.destination(), %error, "no certificate can be shown for a destination that is intercepted");
         Refusal::new(Reason::PolicyUnavailable, NO_CERTIFICATE)
     })?;
     Ok(TlsAcceptor::from(config))
@@ -112,30 +151,56 @@ struct Conversation<'v> {
     visitor: &'v Arc<Visitor>,
     /// What CONNECT asked for.
     asked: &'v Asked,
-    subject: Subject,
+    subject: &'v Subject,
     traffic: Arc<Traffic>,
 }
 
+/// Who answers what is said inside TLS.
+enum Answering {
+    Upstream(Inside),
+    Forge(forge::Tunnel),
+}
+
+impl Answering {
+    async fn answer(&self, visitor: &Visitor, request: Request<Incoming>) -> Answered<gateway::Body> {
+        match self {
+            Self::Upstream(inside) => {
+                let Answered { response, socket } = forward::answer(visitor, inside, request).await;
+                Answered { response: response.map(BodyExt::boxed_unsync), socket }
+            }
+            Self::Forge(tunnel) => forge::answer(visitor, tunnel, request).await.into(),
+        }
+    }
+}
+
 impl Conversation<'_> {
-    async fn serve(&self, sandbox: Sandbox, dialled: Dialled, told: &watch::Receiver<bool>) {
-        let inside = Inside::intercepted(self.subject.clone(), dialled, Arc::clone(&self.traffic));
+    async fn serve(&self, sandbox: Sandbox, beyond: Beyond, told: &watch::Receiver<bool>) {
+        let (subject, traffic) = (self.subject.clone(), Arc::clone(&self.traffic));
+        let asked = Asked { method: None, kind: Kind::Http, ..self.asked.clone() };
+        let (answering, asked) = match beyond {
+            Beyond::Upstream(_, dialled) => (Answering::Upstream(Inside::intercepted(subject, *dialled, traffic)), asked),
+            Beyond::Forge(permit) => {
+                let asked = forge::asked(asked.door, &permit, "");
+                (Answering::Forge(forge::Tunnel { permit, subject, traffic }), asked)
+            }
+        };
         if sandbox.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.serve_http2(sandbox, inside, told).await;
+            self.serve_http2(sandbox, answering, told).await;
         } else {
-            self.serve_http1(sandbox, inside, told).await;
+            self.serve_http1(sandbox, answering, &asked, told).await;
         }
     }
 
-    async fn serve_http1(&self, sandbox: Sandbox, inside: Inside, told: &watch::Receiver<bool>) {
+    async fn serve_http1(&self, sandbox: Sandbox, answering: Answering, asked: &Asked, told: &watch::Receiver<bool>) {
         let downstream = Downstream::inside_tls(sandbox, self.visitor.gate.patience);
-        if let Some(stopped) = forward::serve(self.visitor, downstream, inside, told).await {
-            let asked = Asked { method: None, kind: Kind::Http, ..self.asked.clone() };
-            refuse_inside(self.visitor, &self.subject, &asked, stopped).await;
+        let stopped = serving::serve(downstream, told, |request| answering.answer(self.visitor, request)).await;
+        if let Some(stopped) = stopped {
+            refuse_inside(self.visitor, self.subject, asked, stopped).await;
         }
     }
 
-    async fn serve_http2(&self, sandbox: Sandbox, inside: Inside, told: &watch::Receiver<bool>) {
-        let inside = Arc::new(inside);
+    async fn serve_http2(&self, sandbox: Sandbox, answering: Answering, told: &watch::Receiver<bool>) {
+        let answering = Arc::new(answering);
         let gate = &self.visitor.gate;
         let stillness = Stillness {
             empty: gate.patience.keep_alive,
@@ -143,8 +208,8 @@ impl Conversation<'_> {
             untaken: gate.patience.idle,
         };
         let answer = |request| {
-            let (visitor, inside) = (Arc::clone(self.visitor), Arc::clone(&inside));
-            async move { answer(&visitor, &inside, request).await }
+            let (visitor, answering) = (Arc::clone(self.visitor), Arc::clone(&answering));
+            async move { answering.answer(&visitor, request).await }
         };
         multiplexed::serve(sandbox, told, &self.traffic, stillness, answer).await;
     }

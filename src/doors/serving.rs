@@ -93,6 +93,8 @@ pub(super) async fn page(
         governing: &subject.governing,
         kept_since: gate.sessions.kept_since(),
         authority: &gate.authority,
+        forge_hosts: &gate.forge_hosts,
+        public_read: gate.forge.as_ref().is_some_and(|forge| forge.public_read),
         now: (gate.clock)(),
     };
     Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response())
@@ -115,12 +117,12 @@ async fn gather(body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 /// A body on its way to the sandbox, and what is held until it is sent.
-struct Sent<B> {
-    body: B,
-    _held: Answering,
+pub(super) struct Sent<B, H = Answering> {
+    pub(super) body: B,
+    pub(super) _held: H,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Sent<B> {
+impl<B: Body<Data = Bytes> + Unpin, H: Unpin> Body for Sent<B, H> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -23,7 +23,6 @@ use crate::{
         route::{Kind, Route},
     },
     metrics,
-    passage::Traffic,
     policy::{RepositoryPermit, decide_repository},
     reason::Reason,
     respond::{self, Refusal},
@@ -35,9 +34,8 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
     let service = permit.service();
     let mut errand = Errand::advertisement(permit, request.headers());
     errand.protocol = protocol(service, request);
-    let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
     let asking = async {
-        let answer = errand.run(visit, Upload::none(&traffic)).await.map_err(|trouble| trouble.refusal)?;
+        let answer = errand.run(visit, Upload::none(&visit.traffic)).await.map_err(|trouble| trouble.refusal)?;
         let (parts, mut rest) = answer.into_parts();
         let first = read_advertisement(service, &mut rest).await?;
         Ok::<_, Refusal>((parts, first, rest))
@@ -47,17 +45,16 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
         refusal = standing(visit, route).withdrawn() => return Err(refusal),
         asked = asking => asked?,
     };
-    let download = Download::new(first, rest, standing(visit, route).withdrawn(), traffic);
+    let download = Download::new(first, rest, standing(visit, route).withdrawn(), Arc::clone(&visit.traffic));
     Ok(Response::from_parts(parts, download.boxed_unsync()))
 }
 
 /// Answers `POST git-upload-pack`.
 pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let encoding = check_body(Service::UploadPack, &request)?;
-    let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
     let protocol = protocol(Service::UploadPack, &request);
     let (headers, body) = (request.headers().clone(), request.into_body());
-    let (upload, rest) = Upload::new(Bytes::new(), body, &traffic);
+    let (upload, rest) = Upload::new(Bytes::new(), body, &visit.traffic);
     let outcome = match admit(visit, route) {
         Ok(permit) => {
             let mut errand = Errand::fetch(permit, &headers);
@@ -76,7 +73,7 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
     match outcome {
         Ok(answer) => {
             let standing = standing(visit, route);
-            Ok(answer.map(|body| visit.download(body, standing, traffic).boxed_unsync()))
+            Ok(answer.map(|body| visit.download(body, standing).boxed_unsync()))
         }
         Err(refusal) => {
             let body = report::fetch_error(&respond::advice(&refusal).join(" "));

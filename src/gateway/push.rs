@@ -1,6 +1,6 @@
 //! A push: its list of commands is read and judged as a whole before a byte of it goes up, and refused as git refuses one.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -21,7 +21,6 @@ use crate::{
         report,
         route::{Kind, Route},
     },
-    passage::Traffic,
     policy::{Denial, PushDenial, RefChange, decide_push},
     reason::Reason,
     respond::{self, Answer, Refusal},
@@ -120,9 +119,8 @@ async fn push(
             return answer;
         }
     };
-    let traffic = Arc::new(Traffic::new(&visit.gate.metrics));
     let first = [&list.to_bytes(), behind].concat();
-    let (upload, rest) = Upload::new(first.into(), body, &traffic);
+    let (upload, rest) = Upload::new(first.into(), body, &visit.traffic);
     let changes = if errand.fast_forward_only() { changes } else { changes.into_iter().map(RefChange::at_worst).collect() };
     let standing = |visit: &Visit<'_>| visit.standing(repository, Service::ReceivePack, &changes);
     let answer = tokio::select! {
@@ -133,13 +131,13 @@ async fn push(
     match answer {
         Ok(answer) => {
             let standing = standing(visit);
-            Ok(answer.map(|body| visit.download(body, standing, traffic).after(rest).boxed_unsync()))
+            Ok(answer.map(|body| visit.download(body, standing).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
             // From here on nothing more is sent.
             let left = rest.left().await;
             // After something was sent, only who is told that it was refused, or is to be elsewhere, knows that nothing was done.
-            let answer = if traffic.up() == 0 || answered.is_some_and(|status| status.is_client_error() || status.is_redirection()) {
+            let answer = if visit.traffic.up() == 0 || answered.is_some_and(|status| status.is_client_error() || status.is_redirection()) {
                 answer_refused(visit, &list, NotPushed::Refused(refusal))
             } else {
                 Ok(whole(answer_unknown(visit, &list, refusal)))

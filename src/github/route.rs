@@ -34,12 +34,26 @@ impl Kind {
 /// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The
 /// query is `service` once, with a name that is known, and only where refs are asked for.
 pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
+    parse_below(PREFIX, method, target)
+}
+
+/// The same on the host of a GitHub, where repositories stand at the root and among much else.
+pub fn parse_on_host(method: &str, target: &str) -> Result<Route, RouteError> {
+    let path = target.split('?').next().unwrap_or_default();
+    if ENDS.iter().any(|end| path.ends_with(end)) {
+        parse_below("/", method, target)
+    } else {
+        Err(RouteError::Page(excerpt(path.as_bytes())))
+    }
+}
+
+fn parse_below(prefix: &str, method: &str, target: &str) -> Result<Route, RouteError> {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
     let path = plain(path)?;
-    let below = path.strip_prefix(PREFIX).ok_or_else(|| RouteError::Elsewhere(excerpt(path.as_bytes())))?;
+    let below = path.strip_prefix(prefix).ok_or_else(|| RouteError::Elsewhere(excerpt(path.as_bytes())))?;
     let mut segments = below.splitn(3, '/');
     let (owner, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     let repository = RepositoryName::from_parts(owner, name)?;
@@ -86,6 +100,8 @@ fn not_git(rest: &str) -> RouteError {
 pub enum RouteError {
     /// Not below `/git/`.
     Elsewhere(Box<str>),
+    /// On the host of a GitHub, what is not spelled like a request of git's.
+    Page(Box<str>),
     /// A path longer than [`MAX_PATH`], or one with an escape, an empty or dot segment, or a foreign character.
     Path(Box<str>),
     Name(NameError),
@@ -105,6 +121,7 @@ impl RouteError {
         match self {
             Self::Path(_) | Self::Query(_) => Reason::BadRequest,
             Self::Name(error) => error.reason(),
+            Self::Page(_) => Reason::ApiNotAllowed,
             Self::Elsewhere(_) | Self::Service(_) | Self::Dumb(_) | Self::Unknown(_) => Reason::PathNotAllowed,
             Self::Method(method, _) if MIRRORING.contains(&&**method) => Reason::MethodRefused,
             Self::Method(..) => Reason::MethodNotAllowed,
@@ -122,6 +139,7 @@ impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Elsewhere(path) => write!(f, "repositories are served below {PREFIX}OWNER/NAME, not at \"{path}\""),
+            Self::Page(path) => write!(f, "of this host git alone is served, at /OWNER/NAME.git, and not \"{path}\""),
             Self::Path(path) => write!(f, "write the path of a repository plainly, without escapes, empty or dot segments: \"{path}\""),
             Self::Name(error) => error.fmt(f),
             Self::Query(query) => write!(f, "the query is service=NAME once and nothing else where refs are asked for: \"{query}\""),
@@ -145,6 +163,9 @@ pub const MAX_PATH: usize = 256;
 const PREFIX: &str = "/git/";
 
 const INFO_REFS: &str = "info/refs";
+
+/// How every path of git's ends.
+const ENDS: [&str; 3] = ["/info/refs", "/git-upload-pack", "/git-receive-pack"];
 
 #[cfg(test)]
 mod tests;

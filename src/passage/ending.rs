@@ -3,7 +3,14 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Asked, Gate, Subject, relay::Traffic, standing::Stream};
-use crate::{limits::Slot, metrics::Open, policy::RuleRef, reason::Reason, respond::Refusal, upstream::Dialled};
+use crate::{
+    limits::Slot,
+    metrics::Open,
+    policy::{Permit, RuleRef},
+    reason::Reason,
+    respond::Refusal,
+    upstream::Dialled,
+};
 
 /// Holds a tunnel's place while it lasts, and records the end of a tunnel or stream when it is dropped, so that one that is cut
 /// off when the process ends is recorded too.
@@ -21,14 +28,16 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    pub(crate) fn new(gate: &Arc<Gate>, subject: &Subject, asked: &Asked, dialled: &Dialled, slot: Slot) -> Self {
+    /// Of a tunnel; one that ends at this proxy has dialled nothing.
+    pub(crate) fn new(gate: &Arc<Gate>, subject: &Subject, asked: &Asked, dialled: Option<&Dialled>, slot: Slot) -> Self {
+        let permit = dialled.map(Dialled::permit);
         Self {
             gate: Arc::clone(gate),
             subject: subject.clone(),
             asked: asked.clone(),
-            address: Some(dialled.address().ip()),
-            rule: dialled.permit().rule().cloned(),
-            would_deny: dialled.permit().would_deny(),
+            address: dialled.map(|dialled| dialled.address().ip()),
+            rule: permit.and_then(|permit| permit.rule().cloned()),
+            would_deny: permit.and_then(Permit::would_deny),
             traffic: Arc::new(Traffic::new(&gate.metrics)),
             refusal: None,
             place: Some((slot, gate.metrics.tunnel())),

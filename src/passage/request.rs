@@ -27,7 +27,7 @@ use super::{
 use crate::{
     destination::Destination,
     limits::Slot,
-    policy::{Cleared, Denial, Facts, Permit, RequestFacts, Way},
+    policy::{Cleared, Denial, Permit, RequestFacts, Way},
     reason::Reason,
     respond::{Reader, Refusal},
     upstream::{BodyFault, Dialled, ResponseBody},
@@ -116,7 +116,7 @@ pub(super) async fn judge(
     if headers::is_loop(&parts.headers, &gate.via) {
         return Err(Refusal::new(Reason::LoopDetected, "This request has passed through this proxy before."));
     }
-    let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
+    let permit = gate.decide(subject, destination, *way)?;
     gate.within(subject.session.limits().request())?;
     let cleared = permit.expectation().decide_request(&facts(&parts, origin_form, body_length))?;
     asked.would_deny = cleared.would_deny();

@@ -66,11 +66,16 @@ impl Stream {
 }
 
 fn may_be_opaque(permit: &Permit) -> Result<(), Refusal> {
-    if permit.intercepts() {
+    if permit.interception().is_some() {
         let detail = format!("The policy now wants requests to {} to be read; connect again.", permit.destination());
         return Err(Refusal::new(Reason::OpaqueTunnel, detail));
     }
     Ok(())
+}
+
+/// Ends once the session is over.
+pub(crate) async fn session_over(gate: &Gate, subject: &Subject) -> Refusal {
+    withdrawn(gate, || Ok(gate.again(subject)?.governing.expires)).await
 }
 
 /// Ends once `judge` refuses. It is asked at once, whenever sessions or policies change, and when the moment comes that it names,

@@ -19,21 +19,23 @@ use crate::{
 /// Runs a tunnel to its end and records the end. Nothing goes upstream before the first bytes are judged.
 pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mut downstream: Downstream, dialled: Dialled, slot: Slot) {
     let gate = &visitor.gate;
-    let mut ending = Ending::new(gate, &subject, &asked, &dialled, slot);
+    let mut ending = Ending::new(gate, &subject, &asked, Some(&dialled), slot);
     match judge(&mut downstream, &dialled).await {
         Ok(cleared) => {
             ending.shows(cleared.would_deny());
             let outcome = carry(gate, &subject, downstream, dialled, cleared, ending.traffic()).await;
             ending.end(outcome.err());
         }
-        Err(refusal) => turn_back(downstream, dialled, ending, refusal).await,
+        Err(refusal) => {
+            drop(dialled);
+            turn_back(downstream, ending, refusal).await;
+        }
     }
 }
 
-/// Ends a tunnel at its first bytes.
-pub(crate) async fn turn_back(mut downstream: Downstream, dialled: Dialled, ending: Ending, refusal: Refusal) {
-    // Upstream and record first: a sandbox that will not hang up holds nothing but its own connection.
-    drop(dialled);
+/// Ends a tunnel at its first bytes, once the upstream is let go: a sandbox that will not hang up holds nothing but its own
+/// connection.
+pub(crate) async fn turn_back(mut downstream: Downstream, ending: Ending, refusal: Refusal) {
     let reason = refusal.reason();
     ending.end(Some(refusal));
     // Whoever speaks no TLS would take an alert for noise: the reason stands on the session's pages.

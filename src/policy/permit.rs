@@ -67,10 +67,10 @@ impl Permit {
         Expectation { destination: self.destination.clone(), protocol, ech, report, rules: self.rules.clone() }
     }
 
-    /// Whether TLS has to end here, so that requests can be judged: a rule names the host, or its entry asks for it. A
-    /// tunnel that is passed on unread would escape what was decided.
-    pub fn intercepts(&self) -> bool {
-        self.intercepts
+    /// Leave to end TLS here where it has to, so that requests can be judged: a rule names the host, or its entry asks for it.
+    /// A tunnel that is passed on unread would escape what was decided.
+    pub fn interception(&self) -> Option<Interception> {
+        self.intercepts.then(|| Interception { expectation: self.expectation() })
     }
 
     /// Judges the addresses that the name resolved to (or that was spelled out). Refused ones are dropped; if none is
@@ -100,6 +100,24 @@ impl Permit {
         }
         let dropped = refused.into_iter().map(|refusal| refusal.address).collect();
         Ok(Admitted { permit: self, addresses, dropped })
+    }
+}
+
+/// Leave to show a certificate of our own for one host. Only judging makes one.
+#[derive(Debug, Clone)]
+pub struct Interception {
+    pub(super) expectation: Expectation,
+}
+
+impl Interception {
+    /// What the bytes of the connection are held to.
+    pub fn expectation(&self) -> &Expectation {
+        &self.expectation
+    }
+
+    /// The destination, whose host the certificate is for.
+    pub fn destination(&self) -> &Destination {
+        self.expectation.destination()
     }
 }
 

@@ -86,7 +86,7 @@ impl Question {
         let expectation = permit.expectation();
         let rule = permit.rule().cloned();
         // Where a tunnel is not read, nobody sees what is asked in it.
-        let is_read = permit.intercepts() || (!tls && expectation.protocol() == Protocol::Http);
+        let is_read = permit.interception().is_some() || (!tls && expectation.protocol() == Protocol::Http);
         let mut would_deny = permit.would_deny();
         if let Some(address) = destination.host.ip() {
             would_deny = permit.admit(&[address], &Own::default())?.permit().would_deny();

@@ -77,6 +77,16 @@ fn a_bound_entry_looks_at_no_token() {
 }
 
 #[test]
+fn a_token_is_its_session_s_own_whatever_the_entry() {
+    for entry in [Entry::Required, Entry::Bound("alice".into())] {
+        let sessions = start(entry, vec![settings("alice", Some(ALICE)), settings("bob", Some(BOB))]).unwrap();
+        let alice = sessions.identify(Some(&Secret::new(ALICE)), noon()).unwrap();
+        let own = [ALICE, BOB, INNER, ""].map(|token| sessions.is_own(&alice, &Secret::new(token), noon()));
+        assert_eq!(own, [true, false, false, false]);
+    }
+}
+
+#[test]
 fn a_session_ends_at_its_expiry() {
     let expiring = || SessionSettings { expires: Some(noon()), ..settings("alice", Some(ALICE)) };
     let before = noon() - Duration::from_micros(1);

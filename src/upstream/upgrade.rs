@@ -22,7 +22,7 @@ use super::{
     origin::Origin,
     tasks::Tasks,
     tls::TlsClient,
-    upload::FirstFault,
+    upload::{FirstFault, Progress},
 };
 use crate::{endpoint::Endpoint, policy::Cleared, reason::Reason, wire::websocket};
 
@@ -80,7 +80,9 @@ impl Upstream {
         let mut response = response.map_err(|error| about.blame(&error, &FirstFault::default()))?;
         self.metrics.first_byte(started.elapsed());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Upgrade::Declined(response.map(|body| ResponseBody::new(body, about.timeouts.idle, FirstFault::default(), tasks))));
+            return Ok(Upgrade::Declined(
+                response.map(|body| ResponseBody::new(body, about.timeouts.idle, Progress::over(), FirstFault::default(), tasks)),
+            ));
         }
         let headers = response.headers();
         if !websocket::agrees(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes), &accept) {

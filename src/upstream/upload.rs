@@ -191,6 +191,11 @@ impl<B> Drop for Upload<B> {
 }
 
 impl Progress {
+    /// Of a request that has no body.
+    pub(super) fn over() -> Self {
+        Self(watch::channel(Stage::Ended(Instant::now())).1)
+    }
+
     /// Ends with true once the upstream has taken nothing for `idle`, or with false once the body has ended.
     pub(super) async fn stalls(mut self, idle: Duration) -> bool {
         loop {

@@ -7,6 +7,7 @@
 //! - `refusals`: pushes that no git sends
 //! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
+//! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
 //! - `regressions`: what once went wrong
@@ -25,6 +26,7 @@ mod memory;
 mod push;
 mod refusals;
 mod regressions;
+mod remotes;
 mod routes;
 mod running;
 mod uploads;

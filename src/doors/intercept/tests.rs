@@ -31,7 +31,7 @@ use crate::{
     downstream::Patience,
     limits::Strangers,
     metrics::{Door, Metrics},
-    policy::{Facts, Own, Policy, grant::Grant},
+    policy::{Facts, ForgeHosts, Own, Policy, Way, grant::Grant},
     sessions::{Entry, SessionSettings, Sessions, Settings},
     upstream::{
         ExchangeTimeouts, LazyTlsClient, NameServers, Upstream, UpstreamSettings,
@@ -83,6 +83,7 @@ impl World {
             strangers: Strangers::new(16),
             upstream: Upstream::new(&upstream, Arc::clone(&metrics)).unwrap(),
             forge: None,
+            forge_hosts: ForgeHosts::default(),
             backend: Backend::new(None),
             authority: LocalAuthority::new(Some(&directory.path().join("state")), Arc::clone(&metrics), now()).unwrap(),
             audit: Audit::open(audit, OnFailure::Refuse, now, Arc::clone(&metrics)).unwrap(),
@@ -114,7 +115,8 @@ impl World {
         let slot = self.gate.within(subject.session.limits().tunnel()).ok().unwrap();
         let mut asked = Asked::new(Door::Proxy, Kind::Connect);
         asked.destination = Some(destination);
-        let opened = Opened { subject, asked, dialled, slot };
+        let interception = dialled.permit().interception().unwrap();
+        let opened = Opened { subject, asked, beyond: Beyond::Upstream(interception, Box::new(dialled)), slot };
         let downstream = Downstream::new(stream, self.gate.patience, Arc::clone(visitor.stranger.known()));
         let draining = self.draining.subscribe();
         let served = tokio::spawn(async move { serve(&visitor, downstream, opened, &draining).await });
@@ -187,7 +189,9 @@ fn settings(policy: &str) -> Settings {
 }
 
 fn allowing(port: u16) -> String {
-    format!("access = \"custom\"\nallow = [{{ host = \"origin.test:{port}\", tls = true }}]\n[addresses]\nallow = [\"127.0.0.1/32\"]")
+    format!(
+        "access = \"custom\"\nallow = [{{ host = \"origin.test:{port}\", tls = true, intercept = true }}]\n[addresses]\nallow = [\"127.0.0.1/32\"]"
+    )
 }
 
 /// Answers with what it was asked: `/204`, `/304` with that status, everything else with its method, target, Host and body.
@@ -678,7 +682,6 @@ mod by_connect {
 
     fn with_rule(port: u16) -> String {
         format!("{}\n[[rule]]\nname = \"reads\"\nhosts = [\"origin.test\"]\nmethods = [\"GET\"]\npaths = [\"/open/**\"]\n", allowing(port))
-            .replace("tls = true", "tls = true, intercept = true")
     }
 
     #[tokio::test]
@@ -710,6 +713,7 @@ mod by_connect {
     #[tokio::test]
     async fn an_opaque_tunnel_ends_once_a_policy_wants_it_read() {
         let world = World::start(PATIENT).await;
+        world.reload(&allowing(world.origin).replace(", intercept = true", ""));
         let (sandbox, _) = connect(&world).await;
         // The origin's own certificate.
         let connector = TlsConnector::from(client_config(&roots(), HTTP1));

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::reason::Reason::{BadRequest, MethodNotAllowed, PathNotAllowed, RepositoryNotGranted};
+use crate::reason::Reason::{ApiNotAllowed, BadRequest, MethodNotAllowed, PathNotAllowed, RepositoryNotGranted};
 
 fn route(kind: Kind) -> Route {
     Route { repository: RepositoryName::parse("octo/spoon").unwrap(), kind }
@@ -107,3 +107,22 @@ const NOTHING_OF_GIT: &[(&str, &str, Reason)] = &[
     ("GET", "/git/octo/spoon/git-receive-pack", MethodNotAllowed),
     ("post", "/git/octo/spoon/git-receive-pack", MethodNotAllowed),
 ];
+
+/// At the root of GitHub's own host the same requests are git's, and the rest of what stands there is not.
+#[test]
+fn a_route_on_the_host_is_the_same_one() {
+    for &(method, target, reason) in NOTHING_OF_GIT {
+        let Some(target) = target.strip_prefix("/git") else { continue };
+        let refused = parse_on_host(method, target).unwrap_err().reason();
+        assert!(refused == reason || refused == ApiNotAllowed, "{method} {target:?}: {refused}");
+    }
+    let page = parse_on_host("GET", "/login?return_to=/octo/spoon/info/refs").unwrap_err();
+    assert_eq!((page.reason(), page.to_string().contains("\"/login\"")), (ApiNotAllowed, true));
+}
+
+proptest! {
+    #[test]
+    fn a_request_to_the_host_is_read_as_below_git(method in "GET|POST", target in "/octo/[a-z.%]{1,8}/(info/refs\\?service=|)git-(upload|receive)-pack") {
+        prop_assert_eq!(parse_on_host(&method, &target).ok(), parse(&method, &format!("/git{target}")).ok());
+    }
+}

@@ -154,7 +154,7 @@ fn rules_hold_for_as_long_as_their_entry_and_report_where_it_does() {
     let (before, after) = (end - std::time::Duration::from_nanos(1), end);
     let ask = |host: &str, method, now| {
         let permit = decide_at(&policy, host, Way::Connect, now).map_err(|denial| denial.reason)?;
-        assert!(permit.intercepts(), "{host}");
+        assert!(permit.interception().is_some(), "{host}");
         let facts = RequestFacts { method, host: None, target: None, origin_form: "/", body_length: None };
         let cleared = permit.expectation().decide_request(&facts).map_err(|denial| denial.reason)?;
         Ok(permit.would_deny().or(cleared.would_deny()))
@@ -195,7 +195,7 @@ fn rules_and_entries_ask_for_interception() {
         ("free.test:443", Way::Connect, false),
         ("pinned.test:443", Way::Connect, false),
     ] {
-        assert_eq!(decide_at(&policy, authority, way, moment(0)).unwrap().intercepts(), expected, "{authority}");
+        assert_eq!(decide_at(&policy, authority, way, moment(0)).unwrap().interception().is_some(), expected, "{authority}");
     }
 }
 
@@ -243,7 +243,7 @@ fn over_tls(policy: &Policy, authority: &str, method: &str, origin_form: &str) -
     let mut would_deny = permit.would_deny();
     if permit.protocol() == Protocol::Http {
         would_deny = would_deny.or(expectation.decide_opaque()?.would_deny());
-    } else if permit.intercepts() {
+    } else if permit.interception().is_some() {
         let facts = RequestFacts { method, host: None, target: None, origin_form, body_length: None };
         would_deny = would_deny.or(expectation.decide_request(&facts)?.would_deny());
     }

@@ -47,6 +47,14 @@ impl Sandbox {
         self.run(self.client("git").current_dir(self.path(directory)).args(arguments), arguments)
     }
 
+    /// From now on git goes through this proxy, by which a session is known, and trusts this root and no other.
+    pub(crate) fn behind(&self, proxy: &str, root: &str) {
+        let root_file = self.path("root.pem");
+        fs::write(&root_file, root).expect("a root");
+        let settings = format!("{SETTINGS}[http]\nproxy = {proxy}\nsslCAInfo = {}\n", root_file.display());
+        fs::write(self.path(".gitconfig"), settings).expect("settings");
+    }
+
     /// The same, which has to succeed.
     #[track_caller]
     pub(crate) fn git_ok(&self, directory: &str, arguments: &[&str]) -> Done {

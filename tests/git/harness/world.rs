@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) grants: &'static str,
     /// More of the `[[session]]` table, before its grants.
     pub(crate) session: &'static str,
+    /// The name of the GitHub.
+    pub(crate) host: &'static str,
     /// More lines of `[[github]]`.
     pub(crate) github: &'static str,
     pub(crate) timeouts: &'static [&'static str],
@@ -51,6 +53,7 @@ impl Default for Plan {
             audit: "file = \"audit.jsonl\"",
             grants: GRANTS,
             session: "",
+            host: "github.test",
             github: "",
             timeouts: &[],
             git_url: None,
@@ -103,8 +106,8 @@ impl World {
         let git_url = plan.git_url.clone().unwrap_or_else(|| hub.url());
         let roots = if plan.trusted { format!("ca_file = \"{}\"\n", certs().join("ca.pem").display()) } else { String::new() };
         let github = format!(
-            "[[github]]\nhost = \"github.test\"\ngit_url = \"{git_url}\"\n{roots}credential = {{ env = \"REAL_TOKEN\" }}\n{}",
-            plan.github
+            "[[github]]\nhost = \"{}\"\ngit_url = \"{git_url}\"\n{roots}credential = {{ env = \"REAL_TOKEN\" }}\n{}",
+            plan.host, plan.github
         );
         let mut setup = Setup::new(plan.policy)
             .audit(plan.audit)
@@ -144,6 +147,35 @@ impl World {
     /// The URL of a repository without any token.
     pub(crate) fn bare_url(&self, repository: &str) -> String {
         format!("http://{}/git/{repository}", self.door())
+    }
+
+    /// The proxy door for a session, as a sandbox has it in `https_proxy`.
+    pub(crate) fn proxy_for(&self, token: &str) -> String {
+        format!("http://x:{token}@{}", self.gate().proxy())
+    }
+
+    /// The root by which this world's program serves what it intercepts, as a sandbox reads it.
+    #[track_caller]
+    pub(crate) fn root(&self) -> String {
+        let authorization = basic("x", &self.token);
+        let shown = super::client::ask(self.gate().proxy(), format!("GET /ca.pem HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\n\r\n"));
+        assert_eq!(shown.status, 200, "{shown:?}");
+        shown.text()
+    }
+
+    /// The same world, whose sandbox uses remotes as they are: through the proxy door.
+    #[track_caller]
+    pub(crate) fn behind_the_proxy(self) -> Self {
+        self.sandbox.behind(&self.proxy_for(&self.token), &self.root());
+        self
+    }
+
+    /// What `curl` prints of an answer, head and body, asking through the proxy door as the session does.
+    #[track_caller]
+    pub(crate) fn curl(&self, arguments: &[&str]) -> Done {
+        let (proxy, root) = (self.proxy_for(&self.token), self.sandbox.path("root.pem"));
+        let fixed = ["--silent", "--show-error", "--include", "--max-time", "20", "--proxy", &proxy, "--cacert"];
+        self.sandbox.run_program("curl", &[&fixed[..], &[root.to_str().expect("a path")], arguments].concat())
     }
 
     /// A clone of `octo/spoon` with commits on `main` and on these branches.

@@ -1,0 +1,89 @@
+//! The hosts of a GitHub, inside a tunnel whose TLS ends here: git's requests take the way of the git door, and there is no other.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::{
+    forward::{read_inside, settle},
+    presented,
+    serving::Sent,
+};
+use crate::{
+    gateway::{self, Body},
+    metrics::{Door, Kind},
+    passage::{Asked, Gate, Subject, Traffic, Visitor},
+    policy::{ForgePermit, RequestFacts},
+    reason::Reason,
+    respond::{Reader, Refusal},
+};
+
+/// A tunnel to such a host.
+pub(super) struct Tunnel {
+    pub(super) permit: ForgePermit,
+    /// Whose it is.
+    pub(super) subject: Subject,
+    /// Of all its requests.
+    pub(super) traffic: Arc<Traffic>,
+}
+
+/// A request to such a host, of which no more is known than its path.
+pub(super) fn asked(door: Door, permit: &ForgePermit, path: &str) -> Asked {
+    let reads_json = permit.is_api() || path.starts_with("/api/");
+    let mut asked = Asked::new(door, if permit.is_api() { Kind::Api } else { Kind::Http });
+    asked.reader = if reads_json { Reader::Api } else { Reader::Git };
+    asked.destination = Some(permit.destination().clone());
+    asked
+}
+
+/// Answers one request, whatever version of HTTP brought it.
+pub(super) async fn answer(visitor: &Visitor, tunnel: &Tunnel, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    let mut asked = asked(visitor.door, &tunnel.permit, path);
+    asked.method = Some(request.method().as_str().into());
+    asked.path = Some(path.into());
+    match exchange(&visitor.gate, tunnel, request, &mut asked).await {
+        Ok(response) => response,
+        Err(refusal) => gateway::whole(visitor.gate.refuse(Some(&tunnel.subject), &asked, refusal)),
+    }
+}
+
+async fn exchange(gate: &Arc<Gate>, tunnel: &Tunnel, request: Request<Incoming>, asked: &mut Asked) -> Result<Response<Body>, Refusal> {
+    let shares_connection = request.version() == Version::HTTP_2;
+    let (_, request) = settle(request)?;
+    let origin_form = read_inside(tunnel.permit.destination(), &request)?;
+    let subject = gate.again(&tunnel.subject)?;
+    let facts = RequestFacts {
+        method: request.method().as_str(),
+        host: request.headers().get(header::HOST).map(HeaderValue::as_bytes),
+        target: None,
+        origin_form: &origin_form,
+        body_length: None,
+    };
+    let route = tunnel.permit.decide_request(&facts)?;
+    asked.is_for(&route);
+    check_credentials(gate, &subject, request.headers())?;
+    // Each stream holds a connection upstream, however many of them share one of the sandbox's.
+    let place = if shares_connection { Some(gate.within(subject.session.limits().connection())?) } else { None };
+    let response = gateway::serve(gate, &subject, asked, &route, Traffic::part_of(&tunnel.traffic), request).await?;
+    Ok(response.map(|body| Sent { body, _held: place }.boxed_unsync()))
+}
+
+/// The tunnel says whose a request is, and what its sender adds goes nowhere. What is not the session's own token is refused
+/// rather than dropped: whoever sends it believes to act by it.
+fn check_credentials(gate: &Gate, subject: &Subject, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).peekable();
+    if values.peek().is_none() {
+        return Ok(());
+    }
+    let token = presented(values).ok().flatten();
+    if token.is_some_and(|token| gate.sessions.is_own(&subject.session, &token, (gate.clock)())) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::CredentialNotAllowed, FOREIGN))
+}
+
+const FOREIGN: &str = "The request carries a credential that is not this session's token, and this proxy passes on none; \
+     send the request without it: the owner's credential is put in where the session has a grant.";

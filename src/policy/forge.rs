@@ -1,0 +1,147 @@
+//! The hosts of a GitHub: what may be done there is a matter of a session's grants, and of no access level and no list.
+
+use std::time::SystemTime;
+
+use super::{
+    Policy, Way,
+    decision::{Denial, Protocol, RuleRef},
+    permit::Interception,
+    requests::{Ech, Expectation, RequestFacts},
+    rules::Bearing,
+};
+use crate::{
+    destination::{Destination, Host, Name},
+    github::route::{self, Route},
+    reason::Reason,
+};
+
+/// The hosts of every GitHub that is configured: each by its name, and its `api.`, `uploads.` and `gist.` with it.
+#[derive(Debug, Clone, Default)]
+pub struct ForgeHosts(Box<[Name]>);
+
+/// What a host of a GitHub is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Its repositories, and its pages for people.
+    Main,
+    Api,
+    Uploads,
+    Gists,
+}
+
+impl ForgeHosts {
+    /// By their names, in the order of the configuration: repositories are granted at the first one.
+    pub fn new(names: impl IntoIterator<Item = Name>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// Where repositories are granted.
+    pub fn granting(&self) -> Option<&Name> {
+        self.0.first()
+    }
+
+    /// Judges a connection or a plain request; `None` where it leads elsewhere, which is a policy's to judge.
+    ///
+    /// # Errors
+    /// [`Reason::PortNotAllowed`] for anything but a connection to port 443: nothing goes there unread.
+    pub fn decide(&self, destination: &Destination, way: Way) -> Option<Result<ForgePermit, Box<Denial>>> {
+        let (forge, role) = self.find(&destination.host)?;
+        if way == Way::Connect && destination.port == 443 {
+            let granting = self.granting() == Some(forge);
+            return Some(Ok(ForgePermit { destination: destination.clone(), forge: forge.clone(), role, granting }));
+        }
+        let (host, forge) = (&destination.host, forge.as_str());
+        let detail =
+            format!("{host} is reached by https at port 443 alone; for a repository write https://{forge}/OWNER/NAME.git as its remote.");
+        Some(Err(Box::new(Denial::new(Reason::PortNotAllowed, detail).of(destination))))
+    }
+
+    fn find(&self, host: &Host) -> Option<(&Name, Role)> {
+        let name = host.name()?;
+        if let Some(forge) = self.0.iter().find(|forge| *forge == name) {
+            return Some((forge, Role::Main));
+        }
+        let (label, rest) = name.as_str().split_once('.')?;
+        let role = match label {
+            "api" => Role::Api,
+            "uploads" => Role::Uploads,
+            "gist" => Role::Gists,
+            _ => return None,
+        };
+        self.0.iter().find(|forge| forge.as_str() == rest).map(|forge| (forge, role))
+    }
+}
+
+/// Leave for a connection to a host of a GitHub, which ends here: each request in it is judged by what its session is granted.
+#[derive(Debug, Clone)]
+pub struct ForgePermit {
+    destination: Destination,
+    /// Whose host it is.
+    forge: Name,
+    role: Role,
+    /// Whether repositories are granted there.
+    granting: bool,
+}
+
+impl ForgePermit {
+    /// The host.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Leave to show a certificate for the host.
+    pub fn interception(&self) -> Interception {
+        let destination = self.destination.clone();
+        let expectation = Expectation { destination, protocol: Protocol::Tls, ech: Ech::Refuse, report: false, rules: Bearing::default() };
+        Interception { expectation }
+    }
+
+    /// Whether the host is one of GitHub's API, where its clients expect JSON.
+    pub fn is_api(&self) -> bool {
+        matches!(self.role, Role::Api | Role::Uploads)
+    }
+
+    /// Which request of git's it is that is asked for.
+    ///
+    /// # Errors
+    /// [`Reason::MethodRefused`], [`Reason::BadRequest`], [`Reason::Misdirected`] as for any host; [`Reason::ApiNotAllowed`] for
+    /// whatever is no request of git's; [`Reason::RepositoryNotGranted`] where no repository is granted; those of
+    /// [`route::parse_on_host`].
+    pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Route, Box<Denial>> {
+        self.interception().expectation().decide_request(facts)?;
+        let (host, forge) = (&self.destination.host, self.forge.as_str());
+        let deny = |reason, detail: String| Box::new(Denial::new(reason, detail).of(&self.destination));
+        let unserved = match self.role {
+            Role::Main => None,
+            Role::Api | Role::Uploads => Some("GitHub's API"),
+            Role::Gists => Some("gists"),
+        };
+        if let Some(what) = unserved {
+            let detail =
+                format!("This version of Tidegate serves nothing of {what} at {host}, only git at https://{forge}/OWNER/NAME.git.");
+            return Err(deny(Reason::ApiNotAllowed, detail));
+        }
+        let route = route::parse_on_host(facts.method, facts.origin_form)
+            .map_err(|error| deny(error.reason(), format!("This is no request for git: {error}.")))?;
+        if !self.granting {
+            let detail = format!("Grants are for repositories at the first [[github]] of the configuration, which {host} is not.");
+            return Err(deny(Reason::RepositoryNotGranted, detail));
+        }
+        Ok(route)
+    }
+}
+
+impl Policy {
+    /// The entries and rules that refuse a destination, judge its requests or have it passed on unread: where it is a host of a
+    /// GitHub, they change nothing.
+    pub fn entries_against(&self, destination: &Destination, now: SystemTime) -> Vec<RuleRef> {
+        let rules = &self.rules;
+        let denying = rules.deny.denying(destination, now).enforced.map(|entry| &entry.rule);
+        let skipping = rules.skip.find(destination, now).port.map(|entry| &entry.rule);
+        let bearing = rules.requests.bearing_on(destination, now);
+        [denying, skipping, bearing.first()].into_iter().flatten().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

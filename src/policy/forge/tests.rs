@@ -1,0 +1,97 @@
+use super::*;
+use crate::policy::Access;
+
+fn hosts() -> ForgeHosts {
+    ForgeHosts::new(["github.test", "code.localhost"].map(|host| match Host::parse(host.as_bytes()) {
+        Ok(Host::Name(name)) => name,
+        other => panic!("{other:?}"),
+    }))
+}
+
+fn permit(authority: &str) -> ForgePermit {
+    let destination = Destination::parse(authority.as_bytes(), Some(443)).unwrap();
+    hosts().decide(&destination, Way::Connect).unwrap().unwrap()
+}
+
+fn facts<'a>(method: &'a str, origin_form: &'a str) -> RequestFacts<'a> {
+    RequestFacts { method, host: None, target: None, origin_form, body_length: None }
+}
+
+#[test]
+fn the_hosts_are_those_of_each_github_and_no_others() {
+    for authority in ["github.test:443", "GitHub.Test.:443", "api.github.test:443", "uploads.github.test:443", "gist.github.test:443"] {
+        assert_eq!(permit(authority).is_api(), authority.starts_with("api.") || authority.starts_with("uploads."), "{authority}");
+    }
+    // Names of this machine are for nobody else.
+    assert_eq!(permit("code.localhost:443").interception().destination().to_string(), "code.localhost:443");
+    // Threat 94: what only looks like it.
+    let others =
+        ["github.test.evil", "evilgithub.test", "api.github.test.evil", "x.api.github.test", "www.github.test", "test", "localhost"];
+    for other in others.into_iter().chain(["127.0.0.1", "[::1]"]) {
+        let destination = Destination::parse(other.as_bytes(), Some(443)).unwrap();
+        assert!(hosts().decide(&destination, Way::Connect).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn no_other_port_and_nothing_plain() {
+    for (authority, way) in [("github.test:22", Way::Connect), ("github.test:80", Way::Connect), ("api.github.test:443", Way::Http)] {
+        let destination = Destination::parse(authority.as_bytes(), None).unwrap();
+        let denial = hosts().decide(&destination, way).unwrap().unwrap_err();
+        assert_eq!((denial.reason, denial.port), (Reason::PortNotAllowed, Some(destination.port)), "{authority}");
+        assert!(denial.detail.contains("https://github.test/OWNER/NAME.git"), "{}", denial.detail);
+    }
+}
+
+#[test]
+fn git_s_requests_and_nothing_else() {
+    let git = permit("github.test:443");
+    let route = git.decide_request(&facts("GET", "/octo/spoon.git/info/refs?service=git-upload-pack")).unwrap();
+    assert_eq!(route.repository.as_str(), "octo/spoon");
+    for (method, path, reason) in [
+        ("GET", "/", Reason::ApiNotAllowed),
+        ("GET", "/octo/spoon", Reason::ApiNotAllowed),
+        ("POST", "/api/graphql", Reason::ApiNotAllowed),
+        ("OPTIONS", "*", Reason::ApiNotAllowed),
+        ("POST", "/octo/spoon.git/info/lfs/objects/batch", Reason::ApiNotAllowed),
+        ("GET", "/octo/spoon/objects/info/packs", Reason::ApiNotAllowed),
+        ("TRACE", "/octo/spoon", Reason::MethodRefused),
+        ("PUT", "/octo/spoon/git-receive-pack", Reason::MethodNotAllowed),
+        ("GET", "/octo/../spoon/info/refs?service=git-upload-pack", Reason::BadRequest),
+        ("GET", "/octo/spoon.git.git/info/refs?service=git-upload-pack", Reason::RepositoryNotGranted),
+        ("GET", "/git/octo/spoon/info/refs?service=git-upload-pack", Reason::PathNotAllowed),
+    ] {
+        assert_eq!(git.decide_request(&facts(method, path)).unwrap_err().reason, reason, "{method} {path}");
+    }
+    let named = RequestFacts { host: Some(b"api.github.test"), ..facts("GET", "/octo/spoon/info/refs?service=git-upload-pack") };
+    assert_eq!(git.decide_request(&named).unwrap_err().reason, Reason::Misdirected);
+}
+
+#[test]
+fn where_no_repository_is_granted_none_is_served() {
+    let discovery = "/octo/spoon/info/refs?service=git-upload-pack";
+    for (host, reason) in [
+        ("code.localhost", Reason::RepositoryNotGranted),
+        ("api.github.test", Reason::ApiNotAllowed),
+        ("uploads.github.test", Reason::ApiNotAllowed),
+        ("gist.github.test", Reason::ApiNotAllowed),
+    ] {
+        assert_eq!(permit(host).decide_request(&facts("GET", discovery)).unwrap_err().reason, reason, "{host}");
+    }
+}
+
+#[test]
+fn what_a_policy_says_against_such_a_host_is_found() {
+    let text = "access = \"full\"\ndeny = [\"**.github.test\"]\n[tls]\nskip = [\"github.test\"]\n\
+                [[rule]]\nname = \"reading\"\nhosts = [\"gist.github.test\"]\nmethods = [\"GET\"]\n";
+    let (policy, _) = Policy::parse("policy.toml", text).unwrap();
+    let against = |host: &str| {
+        let destination = Destination::parse(host.as_bytes(), Some(443)).unwrap();
+        policy.entries_against(&destination, SystemTime::UNIX_EPOCH).iter().map(|rule| rule.line).collect::<Vec<_>>()
+    };
+    assert_eq!(against("github.test"), [2, 4]);
+    assert_eq!(against("gist.github.test").len(), 2);
+    assert_eq!(against("other.test"), Vec::<u32>::new());
+    let destination = Destination::parse(b"github.test", Some(443)).unwrap();
+    assert_eq!(Policy::level(Access::None).entries_against(&destination, SystemTime::UNIX_EPOCH), []);
+}
