@@ -5,10 +5,12 @@ use std::fs;
 use serde_json::Value;
 
 use crate::harness::{
-    Plan, World,
+    Answer, Hub, Plan, Sandbox, When, Wire, World,
     bytes::{CAPABILITIES, ZERO, basic, noise, push_body, report},
     client::{Client, Reply, ask},
     eventually,
+    sandbox::Heard,
+    tidegate::Setup,
     world::refs_of,
 };
 
@@ -288,7 +290,7 @@ fn a_reload_that_withdraws_the_grant_ends_a_fetch_under_way() {
     for version in VERSIONS {
         let world = World::of(&Plan { policy: "access = \"none\"", ..Plan::default() }).behind_the_proxy();
         world.sandbox.git_ok(".", &["config", "--global", "http.version", version]);
-        world.hub.set(crate::harness::When::Post, crate::harness::Answer::Silence);
+        world.hub.set(When::Post, Answer::Silence);
         std::thread::scope(|scope| {
             let fetching = scope.spawn(|| world.sandbox.git(".", &["clone", SPOON, "clone"]));
             world.hub.wait_for(|seen| seen.target.ends_with("/git-upload-pack") && seen.whole);
@@ -307,7 +309,7 @@ fn a_reload_that_withdraws_the_grant_ends_a_fetch_under_way() {
 #[test]
 fn the_end_of_the_session_ends_its_tunnels() {
     let world = world();
-    world.hub.set(crate::harness::When::Post, crate::harness::Answer::Silence);
+    world.hub.set(When::Post, Answer::Silence);
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| world.sandbox.git(".", &["clone", SPOON, "clone"]));
         world.hub.wait_for(|seen| seen.target.ends_with("/git-upload-pack") && seen.whole);
@@ -378,6 +380,43 @@ fn tunnels_and_requests_count_against_the_session_s_limits() {
     drop(held);
     eventually("the place is free", || connect(&world, "github.test:443").is_ok());
     world.finish();
+    // Streams that share a connection take a place each.
+    let policy = "access = \"none\"\n[limits]\nconnections = 1\n";
+    let world = World::of(&Plan { policy, ..Plan::default() }).behind_the_proxy();
+    for (version, expected) in [("--http1.1", ("200", "")), ("--http2", ("503", "too_many_connections"))] {
+        eventually("the connection before has ended", || {
+            let shown = world.curl(&[version, DISCOVERY]).out;
+            status_and(&shown, "x-deny-reason") == expected
+        });
+    }
+    world.finish();
+}
+
+/// Where nobody is asked who they are, the one session there is has no grants: what anybody may read is all, and a credential of the
+/// sandbox's own is refused all the same.
+#[test]
+fn without_sessions_only_what_anybody_may_read_is_served() {
+    for public_read in [true, false] {
+        let hub = Hub::start(Wire::Plain, None);
+        let github = format!("[[github]]\nhost = \"github.test\"\ngit_url = \"{}\"\npublic_read = {public_read}\n", hub.url());
+        let gate = Setup::new("access = \"none\"").tables(&github).start();
+        let sandbox = Sandbox::new(&Heard::default());
+        let root = ask(gate.proxy(), "GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n").text();
+        sandbox.behind(&format!("http://{}", gate.proxy()), &root);
+        let own = ["-c", "http.extraHeader=Authorization: Bearer ghp_own", "clone", SPOON, "own"];
+        sandbox.git(".", &own).assert(128, &["remote: Tidegate: The request carries a credential"]);
+        let done = sandbox.git(".", &["clone", SPOON, "clone"]);
+        if public_read {
+            done.assert(0, &[]);
+            sandbox.commit("clone", "mine");
+            sandbox.git("clone", &["push", "origin", "main"]).assert(128, &["remote: Tidegate: "]);
+            assert!(hub.seen().iter().all(|seen| seen.header("authorization").is_none() && !seen.target.contains("receive")));
+        } else {
+            done.assert(128, &["remote: Tidegate: This session has no grant for octo/spoon"]);
+            hub.assert_untouched("not granted");
+        }
+        gate.finish();
+    }
 }
 
 /// A push by hand inside the tunnel: the report is git's own, whatever the client is.
