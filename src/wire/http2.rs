@@ -33,11 +33,12 @@ pub fn settle(parts: &mut Parts, protocol: Option<&str>) -> Result<Asks, StreamE
     if asks == Asks::WebSocket {
         as_get(parts)?;
     }
-    if parts.uri.scheme() != Some(&Scheme::HTTPS) {
-        return Err(StreamError::Scheme(excerpt(parts.uri.scheme_str().unwrap_or_default().as_bytes())));
-    }
     let authority = parts.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str())).transpose();
     let authority = authority.map_err(|_| StreamError::Head(HeadError::HostMissing))?;
+    // A URI holds no scheme without an authority: where Host stands alone it is not known.
+    if authority.is_some() && parts.uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(StreamError::Scheme(excerpt(parts.uri.scheme_str().unwrap_or_default().as_bytes())));
+    }
     let host = agreed_host(parts, authority.as_ref())?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     parts.uri = Uri::try_from(&target).map_err(|_| StreamError::Head(HeadError::RequestLine))?;
@@ -70,7 +71,7 @@ fn as_get(parts: &mut Parts) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// `:authority` and Host may both be sent, and then have to be one.
+/// Either `:authority` or Host names the server; both have to be one (RFC 9113, section 8.3.1).
 fn agreed_host(parts: &Parts, authority: Option<&HeaderValue>) -> Result<HeaderValue, StreamError> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -217,6 +218,14 @@ mod tests {
         }
         let (mut parts, ()) = Request::builder().uri("https://a.test/").body(()).unwrap().into_parts();
         assert_eq!(settle(&mut parts, Some("websocket")), Err(StreamError::Connect));
+    }
+
+    #[test]
+    fn host_alone_names_the_server() {
+        let parts = settled("/x", &[("host", "a.test:8443")]).unwrap();
+        assert_eq!((parts.uri.to_string().as_str(), &parts.headers[header::HOST]), ("/x", &HeaderValue::from_static("a.test:8443")));
+        assert_eq!(reason("/x", &[]), Reason::BadRequest);
+        assert_eq!(reason("/x", &[("host", "a.test"), ("host", "b.test")]), Reason::BadRequest);
     }
 
     #[test]

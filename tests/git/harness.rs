@@ -12,6 +12,8 @@ mod program;
 pub(crate) mod tidegate;
 #[path = "../proxy/harness/wait.rs"]
 mod wait;
+#[path = "../proxy/harness/wire.rs"]
+mod wire;
 
 mod backend;
 pub(crate) mod bytes;

@@ -1,6 +1,6 @@
 //! The root to trust, as a sandbox and as its owner finds it.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::harness::{
     Client, Setup,
@@ -48,4 +48,26 @@ fn one_that_cannot_be_used_is_not_shown_and_keeps_the_next_start_from_starting()
         said.contains("tidegate: the certificate authority cannot be used: cannot use ") && said.contains("/ca/key.pem: No such file"),
         "{said}"
     );
+}
+
+#[test]
+fn threat_46_the_authority_s_key_is_shown_to_nobody() {
+    let gate = Setup::new("").start();
+    assert_eq!(ask(gate.proxy(), "GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+    let key = gate.path("state/ca/key.pem");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = fs::read_to_string(key).unwrap();
+    let secret = key.lines().nth(1).unwrap();
+    for path in ["/key.pem", "/ca/key.pem", "/ca.pem/../key.pem", "/%6bey.pem", "/ca.pem?file=key.pem", "/bundle.pem", "/state/ca/key.pem"]
+    {
+        let pages = get("tidegate.internal").replace(".internal/", &format!(".internal{path}"));
+        for request in [format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"), pages] {
+            let reply = ask(gate.proxy(), request);
+            assert!(!reply.text().contains(secret) && !reply.text().contains("PRIVATE"), "{path}: {}", reply.text());
+        }
+        let mut metrics = Client::connect(gate.metrics_address());
+        let reply = metrics.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).reply();
+        assert!(!reply.text().contains(secret), "{path}: {}", reply.text());
+    }
+    assert!(!gate.stderr().contains(secret) && !gate.audit_text().contains(secret));
 }

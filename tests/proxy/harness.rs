@@ -3,8 +3,10 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod h2;
 pub(crate) mod hello;
 pub(crate) mod nghttpx;
+pub(crate) mod identity;
 pub(crate) mod nginx;
 pub(crate) mod origin;
 pub(crate) mod pki;
@@ -14,6 +16,8 @@ pub(crate) mod tidegate;
 pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod ways;
+pub(crate) mod sites;
+pub(crate) mod wire;
 
 pub(crate) use self::{
     client::{Client, Reply},
@@ -23,6 +27,7 @@ pub(crate) use self::{
     origin::Origin,
     pki::Pki,
     script::Script,
+    sites::{Approach, Ground, Site},
     tidegate::{Setup, Tidegate},
     wait::{PATIENCE, eventually},
 };

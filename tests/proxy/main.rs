@@ -3,7 +3,11 @@
 //! - `destinations`: how hosts and ports may be spelled, and which are reached
 //! - `addresses`: what an allowed name may resolve to
 //! - `consistency`: CONNECT target, server name and Host have to agree
-//! - `framing`: requests and responses whose end is in doubt, and what is passed on of the rest
+//! - `credentials`: what a real credential is put into, and that nobody is shown it
+//! - `framing`: requests whose end is in doubt, and what is passed on of the rest
+//! - `responses`: answers whose end is in doubt, and what is passed back of the rest
+//! - `tunnels`: tunnels whose bytes nobody reads
+//! - `handshakes`: TLS that ends at the proxy, and TLS to origins behind it
 //! - `replies`: what a refusal looks like
 //! - `sessions`: who is asked who they are, and what a sandbox may learn about itself
 //! - `session_records`: sessions made, kept and revoked while the proxy runs
@@ -12,15 +16,11 @@
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
 //! - `pages`: what a sandbox is told of the rules it is held to
 //! - `websocket`: WebSockets by every way through the gate
-//! - `websocket`: a WebSocket by every way through the gate
-//! - `grpc`: gRPC of every kind, intercepted and not
-//! - `transfers`: ranges, resumption, uploads that ask first
-//! - `uploads`: bodies larger than memory
-//! - `streaming`: what arrives as it is sent, intercepted and not
 //! - `grpc`: gRPC between its own implementations, intercepted and not
 //! - `streaming`: what arrives as it is sent, and what stands still
 //! - `transfers`: ranges, resumption, uploads that ask first, and the clients of Python
 //! - `uploads`: bodies much larger than memory
+//! - `multiplexed`: HTTP/2 as no real client speaks it
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -34,15 +34,19 @@ mod agreement;
 mod authority;
 mod clients;
 mod consistency;
+mod credentials;
 mod destinations;
 mod framing;
 mod grpc;
 mod harness;
 mod interception;
 mod pages;
+mod handshakes;
+mod multiplexed;
 mod records;
 mod regressions;
 mod replies;
+mod responses;
 mod rules;
 mod running;
 mod session_records;
@@ -51,3 +55,4 @@ mod websocket;
 mod streaming;
 mod transfers;
 mod uploads;
+mod tunnels;

@@ -2,16 +2,18 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
 };
 
+use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use super::{wait::PATIENCE, wire::Wire};
 
-/// A connection to a proxy.
+/// A connection to a proxy, or what stands inside TLS there.
 pub(crate) struct Client {
-    stream: TcpStream,
+    wire: Wire,
     buffer: Vec<u8>,
 }
 
@@ -29,7 +31,13 @@ impl Client {
         let stream = TcpStream::connect(address).expect("the proxy accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream, buffer: Vec::new() }
+        Self { wire: Wire::Plain(stream), buffer: Vec::new() }
+    }
+
+    /// The inside of TLS with the server `name` at the other end of this tunnel.
+    #[track_caller]
+    pub(crate) fn secured(self, name: &str, config: Arc<ClientConfig>) -> Self {
+        Self { wire: Wire::to_server(self.into_stream(), name, config), buffer: Vec::new() }
     }
 
     /// A tunnel to `authority`, or the refusal of one.
@@ -43,21 +51,21 @@ impl Client {
 
     /// Sends bytes; that the other side has hung up already is no error, since it may.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.wire.write_all(bytes.as_ref());
         self
     }
 
     /// Sends each byte in a segment of its own.
     pub(crate) fn send_slowly(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         for byte in bytes.as_ref() {
-            let _ = self.stream.write_all(&[*byte]);
+            let _ = self.wire.write_all(&[*byte]);
         }
         self
     }
 
     /// Says that nothing more will be sent.
     pub(crate) fn close_sending(&mut self) -> &mut Self {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.wire.close_sending();
         self
     }
 
@@ -92,10 +100,19 @@ impl Client {
     /// The bytes that come next, as many as are asked for.
     #[track_caller]
     pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let bytes = self.all_of(length);
+        bytes.unwrap_or_else(|| panic!("the connection ended after {} of {length} bytes", self.buffer.len()))
+    }
+
+    /// The same, or `None` where the connection ends before.
+    #[track_caller]
+    pub(crate) fn all_of(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < length {
-            assert!(self.more(), "the connection ended after {} of {length} bytes", self.buffer.len());
+            if !self.more() {
+                return None;
+            }
         }
-        self.buffer.drain(..length).collect()
+        Some(self.buffer.drain(..length).collect())
     }
 
     /// Everything that comes until the other side closes; a reset ends it too.
@@ -124,7 +141,7 @@ impl Client {
     pub(crate) fn is_reset(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
-            match self.stream.read(&mut buffer) {
+            match self.wire.read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return true,
@@ -137,19 +154,27 @@ impl Client {
     pub(crate) fn reset(self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
         let _entered = runtime.enter();
-        self.stream.set_nonblocking(true).expect("a mode");
-        tokio::net::TcpStream::from_std(self.stream).and_then(|stream| stream.set_zero_linger()).expect("an option");
+        let stream = self.wire.into_socket();
+        stream.set_nonblocking(true).expect("a mode");
+        tokio::net::TcpStream::from_std(stream).and_then(|stream| stream.set_zero_linger()).expect("an option");
     }
 
     /// The bare connection; nothing may have been read ahead.
     #[track_caller]
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.wire.socket()
     }
 
     pub(crate) fn into_stream(self) -> TcpStream {
         assert!(self.buffer.is_empty(), "read ahead: {}", self.buffer.escape_ascii());
-        self.stream
+        self.wire.into_socket()
+    }
+
+    /// Sends while whatever comes is read, as long as the server listens; what came is read next.
+    #[track_caller]
+    pub(crate) fn flood(&mut self, bytes: &[u8]) {
+        let came = self.wire.flood(bytes);
+        self.buffer.extend(came);
     }
 
     #[track_caller]
@@ -193,7 +218,7 @@ impl Client {
     #[track_caller]
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.wire.read(&mut buffer) {
             Ok(length) => {
                 self.buffer.extend_from_slice(&buffer[..length]);
                 length > 0

@@ -3,6 +3,9 @@
 /// A `ClientHello` to be.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hello {
+    /// None: TLS 1.3 and nothing else.
+    version: Option<u16>,
+    ciphers: Option<Vec<u16>>,
     server_names: Option<Vec<Vec<u8>>>,
     encrypted: bool,
     padding: usize,
@@ -35,6 +38,16 @@ impl Hello {
         Self { padding, ..self }
     }
 
+    /// In this version of TLS, which is before 1.3.
+    pub(crate) fn version(self, version: u16) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// With these cipher suites and no others.
+    pub(crate) fn ciphers(self, ciphers: &[u16]) -> Self {
+        Self { ciphers: Some(ciphers.to_vec()), ..self }
+    }
+
     /// With the values that RFC 8701 reserves for being ignored.
     pub(crate) fn greased(self) -> Self {
         Self { grease: true, ..self }
@@ -52,9 +65,10 @@ impl Hello {
 
     /// The handshake message without records.
     pub(crate) fn message(&self) -> Vec<u8> {
-        let ciphers = if self.grease { vec![0x0a0a, 0x1301, 0xc02f] } else { vec![0x1301, 0xc02f] };
+        let ciphers = self.ciphers.clone().unwrap_or_else(|| if self.grease { vec![0x0a0a, 0x1301, 0xc02f] } else { vec![0x1301, 0xc02f] });
         let ciphers: Vec<u8> = ciphers.into_iter().flat_map(u16::to_be_bytes).collect();
-        let body = [&[3, 3][..], &[7; 32], &[0], &with_length(2, &ciphers), &[1, 0], &with_length(2, &self.extensions())].concat();
+        let version = self.version.unwrap_or(0x0303).to_be_bytes();
+        let body = [&version[..], &[7; 32], &[0], &with_length(2, &ciphers), &[1, 0], &with_length(2, &self.extensions())].concat();
         [&[1][..], &with_length(3, &body)].concat()
     }
 
@@ -67,7 +81,9 @@ impl Hello {
             let list: Vec<u8> = names.iter().flat_map(|name| [&[0][..], &with_length(2, name)].concat()).collect();
             all.extend(extension(0, &with_length(2, &list)));
         }
-        all.extend(extension(0x2b, &[2, 3, 4]));
+        if self.version.is_none() {
+            all.extend(extension(0x2b, &[2, 3, 4]));
+        }
         all.extend(extension(0x0a, &with_length(2, &0x001d_u16.to_be_bytes())));
         all.extend(extension(0x0d, &with_length(2, &0x0403_u16.to_be_bytes())));
         let share = [&0x001d_u16.to_be_bytes()[..], &with_length(2, &[9; 32])].concat();
@@ -81,6 +97,12 @@ impl Hello {
         }
         all
     }
+}
+
+/// What a server answers that chooses this version before TLS 1.3, this cipher suite and this compression.
+pub(crate) fn server_hello(version: u16, cipher: u16, compression: u8) -> Vec<u8> {
+    let body = [&version.to_be_bytes()[..], &[7; 32], &[0], &cipher.to_be_bytes(), &[compression]].concat();
+    record(&[&[2][..], &with_length(3, &body)].concat())
 }
 
 /// A handshake record with this payload.

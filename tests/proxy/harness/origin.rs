@@ -2,19 +2,28 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
-use super::wait::{PATIENCE, poll};
+use rustls::ServerConfig;
+
+use super::{
+    wait::{PATIENCE, poll},
+    wire::Wire,
+};
 
 /// The origin; it runs until the test ends.
 pub(crate) struct Origin {
     address: SocketAddr,
     connections: Connections,
     fences: Mutex<Vec<SocketAddr>>,
+    secure: Secure,
 }
+
+/// The TLS that it speaks, if it does.
+type Secure = Arc<OnceLock<Arc<ServerConfig>>>;
 
 /// Who connected, in the order of arrival, and what each has sent so far.
 type Connections = Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>;
@@ -31,6 +40,8 @@ impl Origin {
         let address = listener.local_addr().expect("an address");
         let connections = Connections::default();
         let recorded = connections.clone();
+        let secure = Secure::default();
+        let spoken = secure.clone();
         let converse = Arc::new(converse);
         thread::spawn(move || {
             while let Ok((stream, peer)) = listener.accept() {
@@ -39,12 +50,25 @@ impl Origin {
                     all.push((peer, Vec::new()));
                     all.len() - 1
                 };
-                let mut conversation = Conversation { stream, number, recorded: recorded.clone(), pending: Vec::new() };
+                let wire = match spoken.get() {
+                    Some(config) => Wire::to_client(stream, config.clone()),
+                    None => Wire::Plain(stream),
+                };
+                let mut conversation = Conversation { wire, number, recorded: recorded.clone(), pending: Vec::new(), broken: false };
                 let converse = converse.clone();
-                thread::spawn(move || converse(&mut conversation));
+                thread::spawn(move || {
+                    converse(&mut conversation);
+                    conversation.finish();
+                });
             }
         });
-        Self { address, connections, fences: Mutex::default() }
+        Self { address, connections, fences: Mutex::default(), secure }
+    }
+
+    /// The same inside TLS; what is recorded is what stands inside.
+    pub(crate) fn over_tls(self, config: Arc<ServerConfig>) -> Self {
+        self.secure.set(config).expect("it speaks TLS already");
+        self
     }
 
     /// Answers every request with 200 and this body, and keeps the connection.
@@ -116,6 +140,11 @@ impl Origin {
         found.unwrap_or_else(|| panic!("the origin received only:\n{}", self.received().escape_ascii()))
     }
 
+    /// Forgets what was sent so far.
+    pub(crate) fn forget(&self) {
+        locked(&self.connections).iter_mut().for_each(|(_, bytes)| bytes.clear());
+    }
+
     /// Fails unless nobody ever connected.
     #[track_caller]
     pub(crate) fn assert_untouched(&self, why: &str) {
@@ -126,18 +155,19 @@ impl Origin {
 
 /// One connection to the origin.
 pub(crate) struct Conversation {
-    stream: TcpStream,
+    wire: Wire,
     number: usize,
     recorded: Connections,
     pending: Vec<u8>,
+    broken: bool,
 }
 
 impl Conversation {
     /// The next bytes; `None` at the end or when nothing comes for long.
     pub(crate) fn read(&mut self) -> Option<Vec<u8>> {
-        let _ = self.stream.set_read_timeout(Some(PATIENCE));
+        let _ = self.wire.socket().set_read_timeout(Some(PATIENCE));
         let mut buffer = [0; 16 * 1024];
-        let length = self.stream.read(&mut buffer).ok().filter(|length| *length > 0)?;
+        let length = self.wire.read(&mut buffer).ok().filter(|length| *length > 0)?;
         if let Some((_, recorded)) = locked(&self.recorded).get_mut(self.number) {
             recorded.extend_from_slice(&buffer[..length]);
         }
@@ -156,15 +186,26 @@ impl Conversation {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.wire.write_all(bytes);
+    }
+
+    /// TLS ends without a word about it.
+    pub(crate) fn break_off(&mut self) {
+        self.broken = true;
+    }
+
+    fn finish(&mut self) {
+        if !self.broken && matches!(self.wire, Wire::Server(_)) {
+            self.wire.close_sending();
+        }
     }
 
     pub(crate) fn close_sending(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.wire.close_sending();
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.wire.socket()
     }
 }
 

@@ -47,6 +47,12 @@ impl Setup {
         }
     }
 
+    /// Another line of the policy, before its tables.
+    pub(crate) fn preface(mut self, line: &str) -> Self {
+        self.policy = format!("{line}\n{}", self.policy);
+        self
+    }
+
     /// Names are resolved by this server. Without it no name resolves, so that no test asks the machine's resolver.
     pub(crate) fn dns(mut self, server: impl ToString + Copy) -> Self {
         self.dns = server.to_string();
@@ -199,6 +205,14 @@ impl Tidegate {
         self.child.id()
     }
 
+    /// The most memory that it has held so far, in KiB.
+    #[track_caller]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -235,6 +249,13 @@ impl Tidegate {
     pub(crate) fn wait_for_record(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let found = poll(|| self.records().into_iter().find(|record| wanted(record)));
         found.unwrap_or_else(|| panic!("no such record within {PATIENCE:?}:\n{}", self.audit_text()))
+    }
+
+    /// The first record that is `wanted` of those that follow the first `before`.
+    #[track_caller]
+    pub(crate) fn wait_for_record_after(&self, before: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = poll(|| self.records().into_iter().skip(before).find(|record| wanted(record)));
+        found.unwrap_or_else(|| panic!("no such record after {before} within {PATIENCE:?}:\n{}", self.audit_text()))
     }
 
     /// The records once there are at least `count` of them.

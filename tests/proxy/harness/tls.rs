@@ -7,21 +7,24 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
-use super::pki::{Pki, read};
+use super::{
+    pki::{Pki, read},
+    wire::Wire,
+};
 
 /// A TLS session over a tunnel.
-pub(crate) struct Tls(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct Tls(Wire);
 
 impl Tls {
     /// Begins a session with the server `name`; the handshake happens with the first byte sent or read.
     #[track_caller]
     pub(crate) fn over(stream: TcpStream, name: &str, pki: &Pki) -> Self {
-        Self(StreamOwned::new(connection(name, pki), stream))
+        Self(Wire::to_server(stream, name, trusting(&read(&pki.root()), &[])))
     }
 
     /// What a request is answered, read until the server closes.
@@ -35,23 +38,26 @@ impl Tls {
 
 /// The `ClientHello` that a real client sends for `name`, post-quantum shares and all.
 #[track_caller]
-pub(crate) fn real_hello(name: &str, pki: &Pki) -> Vec<u8> {
+pub(crate) fn real_hello(name: &str) -> Vec<u8> {
     let mut hello = Vec::new();
-    connection(name, pki).write_tls(&mut hello).expect("a ClientHello");
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut client = ClientConnection::new(trusting(b"", &[]), name).expect("a client");
+    client.write_tls(&mut hello).expect("a ClientHello");
     hello
 }
 
-fn connection(name: &str, pki: &Pki) -> ClientConnection {
+/// A client that trusts these roots and offers these protocols.
+#[track_caller]
+pub(crate) fn trusting(pem: &[u8], protocols: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    let pem = read(&pki.root());
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.expect("a certificate")).expect("a root");
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from(name.to_owned()).expect("a name");
-    ClientConnection::new(Arc::new(config), name).expect("a client")
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }
