@@ -43,7 +43,7 @@ use crate::{
     respond::{Answer, Context, Reader, Refusal},
     secret::Secret,
     sessions::{self, Governing, Session, Sessions},
-    upstream::{Dialled, ExchangeTimeouts, LazyTlsClient, Upstream},
+    upstream::{Connected, Dialled, ExchangeTimeouts, Key, LazyTlsClient, Upstream},
 };
 
 /// Everything a door needs to let something through, shared by all connections.
@@ -217,6 +217,33 @@ impl Gate {
     fn readmit(&self, subject: &Subject, asked: &Asked, permit: Permit, dialled: &Dialled) -> Result<(), Refusal> {
         let admitted = permit.admit(&[dialled.address().ip()], &self.upstream.own())?;
         self.record_admission(subject, asked, &admitted)
+    }
+
+    /// The connection for a request that was permitted, and the decision on record: the one that was dialled for it, else one that
+    /// has carried requests of the same session to the same destination, else a new one.
+    async fn route<B: http_body::Body>(
+        &self,
+        subject: &Subject,
+        asked: &Asked,
+        permit: Permit,
+        dialled: Option<Dialled>,
+        key: Key,
+        request: &http::Request<B>,
+    ) -> Result<Connected, Refusal> {
+        if let Some(dialled) = dialled {
+            self.readmit(subject, asked, permit, &dialled)?;
+            return Ok(Connected::Dialled(dialled, Some(self.upstream.home(key))));
+        }
+        match self.upstream.reuse(&key, request, permit).await {
+            Ok(reused) => {
+                self.record_admission(subject, asked, reused.admitted())?;
+                Ok(Connected::Reused(reused))
+            }
+            Err((permit, home)) => {
+                let admitted = self.admit(subject, asked, permit).await?;
+                Ok(Connected::Dialled(self.upstream.dial(admitted).await?, Some(home)))
+            }
+        }
     }
 
     fn record_admission(&self, subject: &Subject, asked: &Asked, admitted: &Admitted) -> Result<(), Refusal> {

@@ -35,7 +35,9 @@ use crate::{
     passage::{Forge, Gate},
     policy::{ForgeHosts, Own},
     sessions::{Entry, Sessions, Settings, Store, StoreError},
-    upstream::{ExchangeTimeouts, LazyTlsClient, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses},
+    upstream::{
+        ExchangeTimeouts, LazyTlsClient, MAX_IDLE, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses,
+    },
 };
 
 /// What a running server can be told.
@@ -110,10 +112,13 @@ impl Server {
         let mut connections = JoinSet::new();
         let _beside = self.serve_owner(&drained);
         let (proxy, git) = (self.proxy.take(), self.git.take());
+        let mut generation = self.gate.sessions.generation();
         loop {
             tokio::select! {
                 stream = accept(proxy.as_ref()) => self.let_in(&mut connections, Door::Proxy, stream, &drained),
                 stream = accept(git.as_ref()) => self.let_in(&mut connections, Door::Git, stream, &drained),
+                // What was opened for a session that may be over, or by a policy that may be another now.
+                Ok(()) = generation.changed() => self.gate.upstream.forget_connections(),
                 Some(ended) = connections.join_next() => notice_panic(&self.gate.metrics, &ended),
                 order = orders.recv() => match order {
                     Some(Order::Reload(config)) => self.reload(*config),
@@ -264,7 +269,7 @@ fn upstream_settings(resolver: Resolver, timeouts: &Timeouts) -> UpstreamSetting
         Resolver::System => NameServers::System,
         Resolver::Server(address) => NameServers::One(address),
     };
-    UpstreamSettings { name_servers, dns_timeout: timeouts.dns, connect_timeout: timeouts.connect }
+    UpstreamSettings { name_servers, dns_timeout: timeouts.dns, connect_timeout: timeouts.connect, keep_alive: timeouts.keep_alive }
 }
 
 fn patience(timeouts: &Timeouts) -> Patience {
@@ -280,8 +285,8 @@ fn pseudonym() -> HeaderValue {
 
 /// A sandbox's side and the upstream's.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
-/// For listeners, records, queries of names and whoever runs this program.
-const RESERVED_DESCRIPTORS: usize = 128;
+/// For listeners, records, queries of names, connections upstream that wait, and whoever runs this program.
+const RESERVED_DESCRIPTORS: usize = 128 + MAX_IDLE;
 /// Connections that have not shown whose they are.
 const MAX_STRANGERS: usize = 1024;
 const MAX_OWNER_CONNECTIONS: usize = 64;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 pub(crate) use self::session::MAX_REFUSALS;
 pub(crate) use self::{
     changes::{ChangeError, Draft},
-    session::{Governing, Refusal, Session},
+    session::{Governing, Identity, Refusal, Session},
     store::Store,
 };
 use self::{

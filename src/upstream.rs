@@ -28,13 +28,19 @@ mod origin;
 mod tls;
 mod upload;
 mod tasks;
+mod connection;
+mod pool;
+mod lease;
 mod answer;
+mod connected;
 mod exchange;
 mod upgrade;
 
 pub(crate) use self::{
     answer::ResponseBody,
+    connected::Connected,
     exchange::ExchangeTimeouts,
+    pool::{Key, MAX_IDLE},
     resolver::{NameServers, ResolverError},
     tasks::{Group, Tasks},
     tls::{LazyTlsClient, TlsClient, TlsClientError},
@@ -43,6 +49,7 @@ pub(crate) use self::{
 };
 use self::{
     names::Names,
+    pool::Pool,
     resolver::{Resolver, Unresolved},
 };
 
@@ -53,6 +60,8 @@ pub(crate) struct UpstreamSettings {
     pub(crate) dns_timeout: Duration,
     /// For connecting to any of the addresses of one destination.
     pub(crate) connect_timeout: Duration,
+    /// The longest that a connection may wait for another request.
+    pub(crate) keep_alive: Duration,
 }
 
 /// Resolves and dials; shared by every door.
@@ -61,6 +70,7 @@ pub(crate) struct Upstream {
     dns_timeout: Duration,
     connect_timeout: Duration,
     own: ArcSwap<Own>,
+    pool: Pool,
     metrics: Arc<Metrics>,
 }
 
@@ -68,9 +78,9 @@ impl Upstream {
     /// Reads the system's configuration where the name servers come from there. Until [`set_own`](Self::set_own) no
     /// address counts as this host's.
     pub(crate) fn new(settings: &UpstreamSettings, metrics: Arc<Metrics>) -> Result<Self, ResolverError> {
-        let UpstreamSettings { name_servers, dns_timeout, connect_timeout } = *settings;
+        let UpstreamSettings { name_servers, dns_timeout, connect_timeout, keep_alive } = *settings;
         let names = Names::new(Resolver::new(name_servers, dns_timeout)?);
-        Ok(Self { names, dns_timeout, connect_timeout, own: ArcSwap::default(), metrics })
+        Ok(Self { names, dns_timeout, connect_timeout, own: ArcSwap::default(), pool: Pool::new(keep_alive), metrics })
     }
 
     /// Names the addresses and listeners that no permit may reach.

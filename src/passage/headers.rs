@@ -12,9 +12,8 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, via: &HeaderValue) {
     remove_hop_by_hop(headers);
     headers.remove(header::PROXY_AUTHORIZATION);
     headers.remove(header::EXPECT);
-    // One request per connection: pools come with the identity they have to be keyed by.
-    headers.insert(header::CONNECTION, HeaderValue::from_static(if welcomes_trailers { "close, te" } else { "close" }));
     if welcomes_trailers {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     headers.append(header::VIA, via.clone());
@@ -146,7 +145,7 @@ mod tests {
             ("trailer", "x-checksum"),
             ("host", "other.test"),
             ("via", "1.1 tidegate-1"),
-            ("connection", "close, te"),
+            ("connection", "te"),
             ("te", "trailers"),
         ];
         assert_eq!(headers, map(&left));

@@ -101,6 +101,18 @@ impl Permit {
         let dropped = refused.into_iter().map(|refusal| refusal.address).collect();
         Ok(Admitted { permit: self, addresses, dropped })
     }
+
+    /// The same for the address of a connection that is open already, which has to be admitted as it is. Where it is not, the
+    /// permit is given back, for another connection.
+    pub fn admit_open(self, address: IpAddr, own: &Own) -> Result<Admitted, Box<Self>> {
+        match self.addresses.judge(&self.destination, address, own, self.now) {
+            Ok(()) => {
+                let addresses = vec![SocketAddr::new(address, self.destination.port)];
+                Ok(Admitted { permit: self, addresses, dropped: Vec::new() })
+            }
+            Err(_) => Err(Box::new(self)),
+        }
+    }
 }
 
 /// Leave to show a certificate of our own for one host. Only judging makes one.

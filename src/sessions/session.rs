@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -19,8 +22,20 @@ use crate::{
     reason::Reason,
 };
 
+/// One session that was made, as no other ever was in this process: an id may come again once its session is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity(u64);
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        Self(MADE.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// One sandbox's grant.
 pub(crate) struct Session {
+    identity: Identity,
     id: Arc<str>,
     /// It stands in the configuration; else it was made over the admin interface.
     configured: bool,
@@ -48,6 +63,7 @@ pub(crate) struct Governing {
 impl Session {
     pub(super) fn new(id: Arc<str>, configured: bool, governing: Governing) -> Self {
         Self {
+            identity: Identity::new(),
             id,
             configured,
             limits: SessionLimits::new(&governing.policy.limits()),
@@ -70,6 +86,10 @@ impl Session {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.get().is_some()
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     pub(crate) fn id(&self) -> &Arc<str> {

@@ -3,7 +3,8 @@
 use std::{
     error::Error as StdError,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -12,52 +13,136 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, rt::Executor as _};
 
 use super::{
+    lease::Hold,
     tasks::Tasks,
     upload::{Fault, FirstFault, Progress},
 };
 use crate::downstream::Timer;
 
 /// Streamed as fast as it is asked for, its trailers included. An error is a body that is not whole: the upstream broke it off,
-/// sent nothing for the idle time while the request's body did not move either, or the request it answers was given up. When this is dropped, so is the connection.
+/// sent nothing for the idle time while the request's body did not move either, or the request it answers was given up. When this is
+/// dropped before its end the exchange is broken off.
 pub(crate) struct ResponseBody {
-    inner: Incoming,
+    exchange: Arc<Exchange>,
     /// Octets still to come, where a length was announced.
     rest: Option<u64>,
     idle: Duration,
     timer: Timer,
     /// Of the request's body, which may go on being sent.
     upload: Progress,
-    fault: FirstFault,
     tasks: Tasks,
 }
 
-impl ResponseBody {
-    pub(super) fn new(inner: Incoming, idle: Duration, upload: Progress, fault: FirstFault, tasks: Tasks) -> Self {
-        // In HTTP/2 a length may stand where there is no body, as in the answer to HEAD.
-        let rest = if inner.is_end_stream() { None } else { inner.size_hint().exact() };
-        Self { rest, inner, idle, timer: Timer::default(), upload, fault, tasks }
+/// An exchange whose answer has begun.
+struct Exchange {
+    state: Mutex<State>,
+    progress: Progress,
+    fault: FirstFault,
+}
+
+struct State {
+    stage: Stage,
+    /// Who waits for more of the answer.
+    reader: Option<Waker>,
+}
+
+enum Stage {
+    UnderWay(Incoming, Hold),
+    /// Its request was sent, and its answer read, to the end.
+    Whole,
+    BrokenOff,
+}
+
+impl Exchange {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Breaks off the exchange once `withdrawn` ends, and closes the connection, whether or not anybody reads.
+    /// Ends it at once, whether or not anybody reads.
+    fn break_off(&self, fault: Fault) {
+        self.fault.set(fault);
+        let mut state = self.lock();
+        let ended = std::mem::replace(&mut state.stage, Stage::BrokenOff);
+        let reader = state.reader.take();
+        drop(state);
+        drop(ended);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Lets go of the connection once nothing more comes or goes.
+    fn finish(&self, state: &mut State) {
+        if self.progress.is_whole()
+            && self.fault.get().is_none()
+            && let Stage::UnderWay(answer, hold) = std::mem::replace(&mut state.stage, Stage::Whole)
+        {
+            drop(answer);
+            hold.finish();
+        }
+    }
+}
+
+impl ResponseBody {
+    pub(super) fn new(inner: Incoming, hold: Hold, idle: Duration, progress: Progress, fault: FirstFault) -> Self {
+        // In HTTP/2 a length may stand where there is no body, as in the answer to HEAD.
+        let rest = if inner.is_end_stream() { None } else { inner.size_hint().exact() };
+        let state = Mutex::new(State { stage: Stage::UnderWay(inner, hold), reader: None });
+        let exchange = Arc::new(Exchange { state, progress: progress.clone(), fault });
+        let body = Self { exchange, rest, idle, timer: Timer::default(), upload: progress.clone(), tasks: Tasks::default() };
+        let exchange = Arc::clone(&body.exchange);
+        body.tasks.group().execute(async move {
+            if progress.stalls(idle).await {
+                exchange.break_off(Fault::Stalled);
+            }
+        });
+        body.finish_if_ended();
+        body
+    }
+
+    /// Breaks off the exchange once `withdrawn` ends, whether or not anybody reads.
     pub(crate) fn end_when(&self, withdrawn: impl Future<Output = ()> + Send + 'static) {
-        let (group, fault) = (self.tasks.group(), FirstFault::clone(&self.fault));
+        let exchange = Arc::clone(&self.exchange);
         self.tasks.group().execute(async move {
             withdrawn.await;
-            let _ = fault.set(Fault::Withdrawn);
-            group.end();
+            exchange.break_off(Fault::Withdrawn);
         });
     }
 
+    /// Nobody asks again where a body says that it has ended.
+    fn finish_if_ended(&self) {
+        let mut state = self.exchange.lock();
+        if matches!(self.rest, None | Some(0)) && matches!(&state.stage, Stage::UnderWay(answer, _) if answer.is_end_stream()) {
+            self.exchange.finish(&mut state);
+        }
+    }
+
     /// A body that seems to have ended.
-    fn end(&self) -> Option<Result<Frame<Bytes>, Box<dyn StdError + Send + Sync>>> {
-        if self.fault.get().is_some() {
-            return Some(Err("the request was given up while it was answered".into()));
+    fn end(&self) -> Option<Piece> {
+        if self.exchange.fault.get().is_some() {
+            return Some(Err(GIVEN_UP.into()));
         }
         // An HTTP/2 stream that is reset without an error looks like one that has ended.
         match self.rest {
-            None | Some(0) => None,
+            None | Some(0) => {
+                self.exchange.finish(&mut self.exchange.lock());
+                None
+            }
             Some(missing) => Some(Err(format!("the upstream ended its answer {missing} octets early").into())),
         }
+    }
+
+    fn poll_inner(&self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let mut state = self.exchange.lock();
+        let polled = match &mut state.stage {
+            Stage::UnderWay(answer, _) => Pin::new(answer).poll_frame(context).map_err(Into::into),
+            Stage::Whole => Poll::Ready(None),
+            Stage::BrokenOff => Poll::Ready(Some(Err(GIVEN_UP.into()))),
+        };
+        if polled.is_pending() {
+            state.reader = Some(context.waker().clone());
+        }
+        polled
     }
 }
 
@@ -67,7 +152,7 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+        let Poll::Ready(frame) = this.poll_inner(context) else {
             ready!(this.timer.poll_expired(context, this.idle));
             while this.upload.moved(this.idle) {
                 this.timer.disarm();
@@ -81,17 +166,30 @@ impl Body for ResponseBody {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 this.rest = this.rest.map(|rest| rest.saturating_sub(length));
+                this.finish_if_ended();
                 Some(Ok(frame))
             }
-            Some(Err(error)) => Some(Err(error.into())),
+            Some(Err(error)) => Some(Err(error)),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.exchange.lock().stage {
+            Stage::UnderWay(answer, _) => answer.is_end_stream(),
+            Stage::Whole => true,
+            Stage::BrokenOff => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.exchange.lock().stage {
+            Stage::UnderWay(answer, _) => answer.size_hint(),
+            Stage::Whole => SizeHint::with_exact(0),
+            Stage::BrokenOff => SizeHint::default(),
+        }
     }
 }
+
+type Piece = Result<Frame<Bytes>, Box<dyn StdError + Send + Sync>>;
+
+const GIVEN_UP: &str = "the request was given up while it was answered";

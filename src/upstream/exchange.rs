@@ -1,31 +1,27 @@
-//! One request upstream, and its answer, over a connection of their own.
+//! One request upstream, and its answer: over a connection of its own, or one of the session's own that has carried others.
 
-use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error as StdError, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts, uri::Scheme};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-    rt::Executor as _,
-};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Empty};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Dialled, Failure, Upstream,
+    Failure, Upstream,
     answer::ResponseBody,
+    connected::{Connected, is_repeatable},
+    connection::{Shared, Sole},
     interleaved,
-    origin::Origin,
-    tasks::Tasks,
+    lease::{Hold, Lease, Unsent},
+    pool::Home,
     tls::{self, TlsClient},
-    upload::{self, BodyFault, Fault, FirstFault, LengthInDoubt, Progress},
+    upload::{self, BodyFault, Fault, FirstFault, LengthInDoubt, Outgoing, Progress, Upload},
 };
 use crate::{destination::Host, endpoint::Endpoint, policy::Cleared, reason::Reason, wire::http1::HeadError};
 
@@ -63,7 +59,9 @@ impl Upstream {
     {
         let (stream, address) = self.reach(endpoint).await?;
         let about = About { endpoint, address, timeouts };
-        self.ask(&about, endpoint.secure.then_some(tls), stream, request).await
+        let (_, sending) = Sending::new(&about, request)?;
+        let lease = Box::pin(self.open(&about, endpoint.secure.then_some(tls), stream, None, sending.request.method().clone())).await?;
+        self.ask(&about, lease, sending).await.map_err(|trouble| trouble.failure)
     }
 
     /// Sends one request over a connection that a permit admitted, and returns the answer with its body still to come. Without
@@ -74,14 +72,18 @@ impl Upstream {
     /// ours, HTTP/2 leaves out Connection, and a cookie in crumbs is joined where HTTP/1.1 wants it whole; every other header, and
     /// trailers both ways, pass as they are (in HTTP/1.1 those that `Trailer` names). An answer that comes early is returned at
     /// once, and the request's body goes on being sent until the answer's is dropped. A body that fails leaves an aborted request
-    /// upstream, never a whole one. Whoever drops this or the answer's body closes the connection.
+    /// upstream, never a whole one. Whoever drops this or the answer's body before its end closes the connection, or resets its
+    /// stream where others share it.
+    ///
+    /// A request that a reused connection did not take is sent once more, over a new connection to the same address: where
+    /// nothing of it was sent; and where nothing was answered, if it has no body and may be repeated (RFC 9110, section 9.2.2).
     ///
     /// # Errors
     /// [`Reason::TlsFailed`], [`Reason::UpstreamTimeout`], [`Reason::UpstreamClosed`]; where the request's own body failed, what a
     /// [`BodyFault`] says, else [`Reason::BadRequest`]; [`Reason::Internal`] for a request that cannot be written.
     pub(crate) async fn exchange_over<B>(
         &self,
-        dialled: Dialled,
+        route: Connected,
         cleared: Cleared,
         tls: Option<&TlsClient>,
         timeouts: ExchangeTimeouts,
@@ -91,51 +93,97 @@ impl Upstream {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let (destination, address) = (dialled.permit().destination().clone(), dialled.address());
-        let endpoint = Endpoint { secure: tls.is_some(), destination, prefix: Box::default() };
-        let about = About { endpoint: &endpoint, address, timeouts };
-        self.ask(&about, tls, dialled.open(cleared), request).await
+        let endpoint = Endpoint { secure: tls.is_some(), destination: route.permit().destination().clone(), prefix: Box::default() };
+        let about = About { endpoint: &endpoint, address: route.address(), timeouts };
+        let (spare, mut sending) = Sending::new(&about, request)?;
+        let (dialled, home) = match route {
+            Connected::Dialled(dialled, home) => (dialled, home),
+            Connected::Reused(reused) => {
+                let (lease, admitted) = reused.open(&cleared);
+                let trouble = match self.ask(&about, lease, sending).await {
+                    Ok(response) => return Ok(response),
+                    Err(trouble) => trouble,
+                };
+                sending = match (trouble.unsent, spare.filter(|_| trouble.unanswered)) {
+                    (Some(unsent), _) => *unsent,
+                    (None, Some(spare)) => Sending::again(&about, spare)?,
+                    (None, None) => return Err(trouble.failure),
+                };
+                (self.dial(admitted).await?, None)
+            }
+        };
+        let lease = Box::pin(self.open(&about, tls, dialled.open(cleared), home, sending.request.method().clone())).await?;
+        self.ask(&about, lease, sending).await.map_err(|trouble| trouble.failure)
     }
 
-    async fn ask<B>(
+    /// Makes a connection that speaks HTTP of one that speaks nothing yet, for just this request first.
+    async fn open(
         &self,
         about: &About<'_>,
         tls: Option<&TlsClient>,
         stream: TcpStream,
-        request: Request<B>,
-    ) -> Result<Response<ResponseBody>, Failure>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn StdError + Send + Sync>>,
-    {
-        let timeouts = about.timeouts;
-        let connection = match tls {
-            None => Connection::H1(stream),
+        mut home: Option<Home>,
+        method: Method,
+    ) -> Result<Lease, Failure> {
+        let opened = match tls {
+            None => Sole::open(stream, about.address, &method).await,
             Some(tls) => {
-                let stream = Box::new(self.secure(about, tls, stream).await?);
-                if tls::speaks_h2(&stream) { Connection::H2(stream) } else { Connection::H1OverTls(stream) }
+                let stream = self.secure(about, tls, stream).await?;
+                if tls::speaks_h2(&stream) {
+                    let shared = Shared::open(stream, about.address).await.map_err(|error| about.blame(&error, &FirstFault::default()))?;
+                    shared.begin();
+                    if let Some(home) = &mut home {
+                        home.share(&shared);
+                    }
+                    return Ok(Lease::stream(shared, home));
+                }
+                if let Some(home) = &mut home {
+                    home.keep();
+                }
+                Sole::open(stream, about.address, &method).await
             }
         };
-        let fault = FirstFault::default();
-        let request = about.addressed(request, &connection)?;
-        let (request, progress) = upload::watched(request, &fault)
-            .map_err(|_: LengthInDoubt| about.failure(Reason::Internal, "was not asked, since the request's length is in doubt"))?;
-        let tasks = Tasks::default();
-        break_off_if_stalled(progress.clone(), timeouts.idle, &tasks, &fault);
+        let sole = opened.map_err(|error| about.blame(&error, &FirstFault::default()))?;
+        Ok(Lease::Sole(Box::new(sole), home))
+    }
+
+    async fn ask(&self, about: &About<'_>, mut lease: Lease, sending: Sending) -> Result<Response<ResponseBody>, Trouble> {
+        let timeouts = about.timeouts;
+        let Sending { request, progress, fault } = sending;
+        let request = about.addressed(request, lease.speaks_h2())?;
         let late = async { sleep_until(progress.clone().ended().await + timeouts.first_byte).await };
-        let response = tokio::select! {
+        let stalls = async {
+            if !progress.clone().stalls(timeouts.idle).await {
+                std::future::pending::<()>().await;
+            }
+        };
+        let sent = tokio::select! {
             biased;
-            response = connection.send(request, &tasks) => response.map_err(|error| about.blame(&error, &fault))?,
+            sent = lease.send(request, &progress, &fault) => sent,
             () = late => return Err(about.failure(
                 Reason::UpstreamTimeout,
                 &format!("sent nothing within {:?} of the end of the request", timeouts.first_byte),
-            )),
+            ).into()),
+            () = stalls => {
+                fault.set(Fault::Stalled);
+                return Err(about.stalled().into());
+            }
         };
+        let response = sent.map_err(|error| match error {
+            Unsent::Failed(error) => {
+                Trouble { failure: about.blame(&error, &fault), unsent: None, unanswered: fault.get().is_none() && lease.is_unanswered() }
+            }
+            Unsent::Unsent(request) => {
+                let failure = about.failure(Reason::UpstreamClosed, "closed the connection before the request was sent");
+                let unsent = Sending { request: *request, progress: progress.clone(), fault: fault.clone() };
+                Trouble { failure, unsent: Some(Box::new(unsent)), unanswered: true }
+            }
+        })?;
         self.metrics.first_byte(progress.since_end());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(about.failure(Reason::UpstreamClosed, "switched protocols without being asked to"));
+            return Err(about.failure(Reason::UpstreamClosed, "switched protocols without being asked to").into());
         }
-        Ok(response.map(|body| ResponseBody::new(body, timeouts.idle, progress, fault, tasks)))
+        Ok(response.map(|body| ResponseBody::new(body, Hold::Lease(lease), timeouts.idle, progress, fault)))
     }
 
     async fn reach(&self, endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Failure> {
@@ -167,6 +215,55 @@ impl Upstream {
     }
 }
 
+/// A request on its way, its body under watch.
+struct Sending {
+    request: Request<Upload>,
+    progress: Progress,
+    fault: FirstFault,
+}
+
+impl Sending {
+    /// Beside it the head of a request that may be sent twice.
+    fn new<B>(about: &About<'_>, request: Request<B>) -> Result<(Option<Parts>, Self), Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let repeatable = is_repeatable(&request);
+        let (parts, body) = request.into_parts();
+        let spare = repeatable.then(|| parts.clone());
+        let body = body.map_err(Into::into).boxed_unsync();
+        Ok((spare, Self::watching(about, Request::from_parts(parts, body))?))
+    }
+
+    fn again(about: &About<'_>, head: Parts) -> Result<Self, Failure> {
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        Self::watching(about, Request::from_parts(head, nothing))
+    }
+
+    fn watching(about: &About<'_>, request: Request<Outgoing>) -> Result<Self, Failure> {
+        let fault = FirstFault::default();
+        let (request, progress) = upload::watched(request, &fault)
+            .map_err(|_: LengthInDoubt| about.failure(Reason::Internal, "was not asked, since the request's length is in doubt"))?;
+        Ok(Self { request, progress, fault })
+    }
+}
+
+/// Why an exchange brought no answer, and what of it may be sent again.
+struct Trouble {
+    failure: Failure,
+    /// Nothing of it was sent.
+    unsent: Option<Box<Sending>>,
+    /// Nothing of an answer came.
+    unanswered: bool,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self { failure, unsent: None, unanswered: false }
+    }
+}
+
 /// Whom an exchange is with.
 pub(super) struct About<'e> {
     pub(super) endpoint: &'e Endpoint,
@@ -180,15 +277,20 @@ impl About<'_> {
         Failure { reason, detail: format!("{} {did}.", self.endpoint), address: Some(self.address) }
     }
 
+    fn stalled(&self) -> Failure {
+        self.failure(Reason::UpstreamTimeout, &format!("took nothing of the request for {:?}", self.timeouts.idle))
+    }
+
     /// The request as HTTP/1.1 or HTTP/2 says whom it is for.
-    fn addressed<B>(&self, request: Request<B>, connection: &Connection) -> Result<Request<B>, Failure> {
+    fn addressed(&self, request: Request<Upload>, in_h2: bool) -> Result<Request<Upload>, Failure> {
         let unwritable = || self.failure(Reason::Internal, "was not asked, since the request cannot be written");
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.into_parts().path_and_query.ok_or_else(unwritable)?;
         let authority = self.endpoint.authority();
         parts.headers.remove(header::HOST);
-        if let Connection::H2(_) = connection {
+        if in_h2 {
             parts.headers.remove(header::CONNECTION);
+            parts.headers.remove(header::TRANSFER_ENCODING);
             let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority).path_and_query(path);
             parts.uri = uri.build().map_err(|_| unwritable())?;
             parts.version = Version::HTTP_2;
@@ -196,6 +298,9 @@ impl About<'_> {
             let host = HeaderValue::try_from(authority).map_err(|_| unwritable())?;
             parts.headers.insert(header::HOST, host);
             join_cookie(&mut parts.headers);
+            if body.is_of_unknown_length() {
+                parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
             parts.uri = path.into();
             parts.version = Version::HTTP_11;
         }
@@ -214,9 +319,7 @@ impl About<'_> {
             Some(Fault::Length) => {
                 self.failure(Reason::BadRequest, "was sent only a part of the request, whose body is not as long as announced")
             }
-            Some(Fault::Stalled) => {
-                self.failure(Reason::UpstreamTimeout, &format!("took nothing of the request for {:?}", self.timeouts.idle))
-            }
+            Some(Fault::Stalled) => self.stalled(),
             Some(Fault::Withdrawn) | None => {
                 self.failure(Reason::UpstreamClosed, &format!("gave no answer that can be passed on: {}", in_words(error)))
             }
@@ -234,17 +337,6 @@ fn join_cookie(headers: &mut HeaderMap) {
     }
 }
 
-/// Ends an exchange whose request the upstream does not take, whether or not the answer has begun.
-fn break_off_if_stalled(progress: Progress, idle: Duration, tasks: &Tasks, fault: &FirstFault) {
-    let (group, fault) = (tasks.group(), Arc::clone(fault));
-    tasks.group().execute(async move {
-        if progress.stalls(idle).await {
-            let _ = fault.set(Fault::Stalled);
-            group.end();
-        }
-    });
-}
-
 fn in_words(error: &hyper::Error) -> String {
     let Some(cause) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) else { return error.to_string() };
     match cause.get_ref().and_then(|inner| inner.downcast_ref::<HeadError>()) {
@@ -254,56 +346,5 @@ fn in_words(error: &hyper::Error) -> String {
     }
 }
 
-enum Connection {
-    H1(TcpStream),
-    H1OverTls(Box<TlsStream<TcpStream>>),
-    H2(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection {
-    async fn send<B>(self, request: Request<B>, tasks: &Tasks) -> hyper::Result<Response<Incoming>>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn StdError + Send + Sync>>,
-    {
-        match self {
-            Self::H1(stream) => send_over_h1(stream, request, tasks).await,
-            Self::H1OverTls(stream) => send_over_h1(stream, request, tasks).await,
-            Self::H2(stream) => {
-                let (mut sender, connection) = http2::Builder::new(tasks.group())
-                    .initial_stream_window_size(H2_WINDOW)
-                    .initial_connection_window_size(H2_WINDOW)
-                    .max_header_list_size(H2_MAX_HEAD)
-                    .max_send_buf_size(SEND_BUFFER)
-                    .handshake(TokioIo::new(stream))
-                    .await?;
-                tasks.group().execute(async { drop(connection.await) });
-                sender.send_request(request).await
-            }
-        }
-    }
-}
-
-async fn send_over_h1<S, B>(stream: S, request: Request<B>, tasks: &Tasks) -> hyper::Result<Response<Incoming>>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let (mut sender, connection) =
-        http1::Builder::new().max_headers(H1_MAX_FIELDS).max_buf_size(SEND_BUFFER).handshake(TokioIo::new(Origin::new(stream))).await?;
-    tasks.group().execute(async { drop(connection.await) });
-    sender.send_request(request).await
-}
-
-/// Header lines of an answer in HTTP/1.1.
-pub(super) const H1_MAX_FIELDS: usize = 256;
-/// Octets of an answer's head in HTTP/2, as it counts them (RFC 9113, section 6.5.2).
-const H2_MAX_HEAD: u32 = 64 * 1024;
-/// Octets of an answer that may be under way before they are asked for.
-const H2_WINDOW: u32 = 256 * 1024;
-/// Octets of a request that may wait to be taken; in HTTP/1.1 also the most of an answer's head.
-pub(super) const SEND_BUFFER: usize = 128 * 1024;
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

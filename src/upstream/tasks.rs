@@ -19,15 +19,6 @@ impl Tasks {
 #[derive(Clone)]
 pub(crate) struct Group(Weak<Mutex<JoinSet<()>>>);
 
-impl Group {
-    /// Ends them all, the one that calls this included.
-    pub(crate) fn end(&self) {
-        if let Some(tasks) = self.0.upgrade() {
-            tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        }
-    }
-}
-
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Group {
     fn execute(&self, task: F) {
         if let Some(tasks) = self.0.upgrade() {

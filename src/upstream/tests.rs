@@ -153,7 +153,7 @@ fn in_turn(octets: Vec<[u8; 4]>) -> impl Fn(RecordType, usize) -> Reply {
 }
 
 fn upstream(server: SocketAddr, dns_timeout: Duration) -> Upstream {
-    let settings = UpstreamSettings { name_servers: NameServers::One(server), dns_timeout, connect_timeout: LIMIT };
+    let settings = UpstreamSettings { name_servers: NameServers::One(server), dns_timeout, connect_timeout: LIMIT, keep_alive: LIMIT };
     Upstream::new(&settings, Arc::new(Metrics::new().unwrap())).unwrap()
 }
 
@@ -387,8 +387,12 @@ async fn a_connection_that_nobody_accepts_times_out() {
     while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
         queued.push(stream.unwrap());
     }
-    let settings =
-        UpstreamSettings { name_servers: NameServers::One(address), dns_timeout: LIMIT, connect_timeout: Duration::from_millis(50) };
+    let settings = UpstreamSettings {
+        name_servers: NameServers::One(address),
+        dns_timeout: LIMIT,
+        connect_timeout: Duration::from_millis(50),
+        keep_alive: LIMIT,
+    };
     let upstream = Upstream::new(&settings, Arc::new(Metrics::new().unwrap())).unwrap();
     let admitted = upstream.resolve(permit(&address.to_string())).await.unwrap();
     let expected = Failure {

@@ -2,7 +2,10 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustls::{
@@ -20,7 +23,19 @@ use crate::{destination::Host, reason::Reason};
 /// resumed from memory.
 #[derive(Clone)]
 pub(crate) struct TlsClient {
+    identity: Identity,
     config: Arc<ClientConfig>,
+}
+
+/// One TLS client that was made, as no other ever was in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Identity(u64);
+
+impl Identity {
+    fn new() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        Self(MADE.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl TlsClient {
@@ -51,14 +66,19 @@ impl TlsClient {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { identity: Identity::new(), config: Arc::new(config) })
+    }
+
+    /// The same for its clones.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The same client, for HTTP/1.1 alone.
     pub(super) fn without_h2(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = vec![HTTP1.to_vec()];
-        Self { config: Arc::new(config) }
+        Self { identity: self.identity, config: Arc::new(config) }
     }
 
     /// Shakes hands with whoever shows a certificate for `host`.
@@ -200,7 +220,7 @@ mod tests {
         pub(crate) fn at(self, time: Duration) -> Self {
             let mut config = ClientConfig::clone(&self.config);
             config.time_provider = Arc::new(Stopped(UnixTime::since_unix_epoch(time)));
-            Self { config: Arc::new(config) }
+            Self { identity: Identity::new(), config: Arc::new(config) }
         }
     }
 

@@ -18,8 +18,10 @@ use tokio::{
 use super::{
     Dialled, Failure, Upstream,
     answer::ResponseBody,
-    exchange::{About, ExchangeTimeouts, H1_MAX_FIELDS, SEND_BUFFER},
-    origin::Origin,
+    connection::{H1_MAX_FIELDS, SEND_BUFFER},
+    exchange::{About, ExchangeTimeouts},
+    lease::Hold,
+    origin::{Origin, Turn},
     tasks::Tasks,
     tls::TlsClient,
     upload::{FirstFault, Progress},
@@ -80,8 +82,9 @@ impl Upstream {
         let mut response = response.map_err(|error| about.blame(&error, &FirstFault::default()))?;
         self.metrics.first_byte(started.elapsed());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (hold, idle) = (Hold::Alone(tasks), about.timeouts.idle);
             return Ok(Upgrade::Declined(
-                response.map(|body| ResponseBody::new(body, about.timeouts.idle, Progress::over(), FirstFault::default(), tasks)),
+                response.map(|body| ResponseBody::new(body, hold, idle, Progress::over(), FirstFault::default())),
             ));
         }
         let headers = response.headers();
@@ -130,7 +133,7 @@ where
 {
     let mut builder = http1::Builder::new();
     let builder = builder.max_headers(H1_MAX_FIELDS).max_buf_size(SEND_BUFFER);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(Origin::new(stream))).await?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(Origin::new(stream, Turn::first(request.method())))).await?;
     tasks.group().execute(async { drop(connection.with_upgrades().await) });
     sender.send_request(request).await
 }

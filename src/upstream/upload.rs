@@ -4,14 +4,15 @@ use std::{
     error::Error as StdError,
     fmt,
     pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -56,8 +57,37 @@ impl Fault {
     }
 }
 
-/// The first fault of an exchange.
-pub(super) type FirstFault = Arc<OnceLock<Fault>>;
+/// The first fault of an exchange, by which its upload ends.
+#[derive(Clone, Default)]
+pub(super) struct FirstFault(Arc<Found>);
+
+#[derive(Default)]
+struct Found {
+    fault: OnceLock<Fault>,
+    upload: Mutex<Option<Waker>>,
+}
+
+impl FirstFault {
+    pub(super) fn get(&self) -> Option<&Fault> {
+        self.0.fault.get()
+    }
+
+    /// Counts where it is the first.
+    pub(super) fn set(&self, fault: Fault) {
+        let _ = self.0.fault.set(fault);
+        if let Some(upload) = self.lock().take() {
+            upload.wake();
+        }
+    }
+
+    fn wake_upload(&self, context: &Context<'_>) {
+        *self.lock() = Some(context.waker().clone());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.0.upload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a body waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,17 +97,32 @@ enum Stage {
     /// The upstream has yet to take what was handed on.
     Upstream,
     /// All of it was handed on, or no more is wanted.
-    Ended(Instant),
+    Ended { at: Instant, whole: bool },
 }
 
+/// A request's body, whatever it was.
+pub(super) type Outgoing = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+
 /// A request body, its trailers included.
-pub(super) struct Upload<B> {
-    inner: B,
+pub(super) struct Upload {
+    inner: Outgoing,
     /// Octets still to come, where a length was announced.
     rest: Option<u64>,
     stage: watch::Sender<Stage>,
     fault: FirstFault,
 }
+
+/// The body ends here, and not as it should; the [`FirstFault`] says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BrokenOff;
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body was broken off")
+    }
+}
+
+impl StdError for BrokenOff {}
 
 /// The head announces more than one length, or one that is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +132,8 @@ pub(super) struct LengthInDoubt;
 #[derive(Clone)]
 pub(super) struct Progress(watch::Receiver<Stage>);
 
-/// Puts the body under watch, and its length into the head: a length that is known, else chunks where that is not for frames
-/// to say.
-pub(super) fn watched<B: Body>(request: Request<B>, fault: &FirstFault) -> Result<(Request<Upload<B>>, Progress), LengthInDoubt> {
+/// Puts the body under watch, and its length into the head where it is known.
+pub(super) fn watched(request: Request<Outgoing>, fault: &FirstFault) -> Result<(Request<Upload>, Progress), LengthInDoubt> {
     let (mut parts, inner) = request.into_parts();
     let length = announced(&parts.headers)?.or_else(|| inner.size_hint().exact());
     parts.headers.remove(header::TRANSFER_ENCODING);
@@ -99,13 +143,10 @@ pub(super) fn watched<B: Body>(request: Request<B>, fault: &FirstFault) -> Resul
         Some(length) => {
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        None if parts.version == Version::HTTP_2 => {}
-        None => {
-            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        None => {}
     }
     let (stage, progress) = watch::channel(Stage::Upstream);
-    let upload = Upload { inner, rest: length, stage, fault: Arc::clone(fault) };
+    let upload = Upload { inner, rest: length, stage, fault: fault.clone() };
     Ok((Request::from_parts(parts, upload), Progress(progress)))
 }
 
@@ -118,38 +159,38 @@ fn announced(headers: &HeaderMap) -> Result<Option<u64>, LengthInDoubt> {
     }
 }
 
-impl<B> Upload<B> {
-    fn fail(&self, fault: Fault) -> Box<dyn StdError + Send + Sync> {
-        let words = match &fault {
-            Fault::Told(BodyFault { detail: words, .. }) | Fault::Source(words) => words.clone(),
-            Fault::Length => "the body is not as long as was announced".to_owned(),
-            Fault::Stalled | Fault::Withdrawn => "the exchange was given up".to_owned(),
-        };
-        let _ = self.fault.set(fault);
-        words.into()
+impl Upload {
+    fn fail(&self, fault: Fault) -> BrokenOff {
+        self.fault.set(fault);
+        BrokenOff
     }
 
-    fn end(&self) {
+    /// Whether its length has to be told by chunks, or by frames.
+    pub(super) fn is_of_unknown_length(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    fn end(&self, whole: bool) {
         self.stage.send_if_modified(|stage| {
-            let going = !matches!(stage, Stage::Ended(_));
+            let going = !matches!(stage, Stage::Ended { .. });
             if going {
-                *stage = Stage::Ended(Instant::now());
+                *stage = Stage::Ended { at: Instant::now(), whole };
             }
             going
         });
     }
 }
 
-impl<B> Body for Upload<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl Body for Upload {
     type Data = Bytes;
-    type Error = Box<dyn StdError + Send + Sync>;
+    type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        this.fault.wake_upload(context);
+        if this.fault.get().is_some() {
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
             this.stage.send_if_modified(|stage| std::mem::replace(stage, Stage::Source) != Stage::Source);
             return Poll::Pending;
@@ -158,10 +199,10 @@ where
             if !matches!(this.rest, None | Some(0)) {
                 return Poll::Ready(Some(Err(this.fail(Fault::Length))));
             }
-            this.end();
+            this.end(true);
             return Poll::Ready(None);
         };
-        let frame = frame.map_err(|error| this.fail(Fault::of(error.into())))?;
+        let frame = frame.map_err(|error| this.fail(Fault::of(error)))?;
         if let Some(rest) = &mut this.rest {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
             // Nothing comes after trailers.
@@ -184,16 +225,16 @@ where
 }
 
 /// hyper drops a body where it wants no more of it.
-impl<B> Drop for Upload<B> {
+impl Drop for Upload {
     fn drop(&mut self) {
-        self.end();
+        self.end(self.rest == Some(0));
     }
 }
 
 impl Progress {
     /// Of a request that has no body.
     pub(super) fn over() -> Self {
-        Self(watch::channel(Stage::Ended(Instant::now())).1)
+        Self(watch::channel(Stage::Ended { at: Instant::now(), whole: true }).1)
     }
 
     /// Ends with true once the upstream has taken nothing for `idle`, or with false once the body has ended.
@@ -201,7 +242,7 @@ impl Progress {
         loop {
             let stage = *self.0.borrow_and_update();
             match stage {
-                Stage::Ended(_) => return false,
+                Stage::Ended { .. } => return false,
                 Stage::Source => {
                     if self.0.changed().await.is_err() {
                         return false;
@@ -218,8 +259,8 @@ impl Progress {
 
     /// When the body ended; waits for it.
     pub(super) async fn ended(mut self) -> Instant {
-        match self.0.wait_for(|stage| matches!(stage, Stage::Ended(_))).await.as_deref() {
-            Ok(Stage::Ended(at)) => *at,
+        match self.0.wait_for(|stage| matches!(stage, Stage::Ended { .. })).await.as_deref() {
+            Ok(Stage::Ended { at, .. }) => *at,
             Ok(Stage::Source | Stage::Upstream) | Err(_) => Instant::now(),
         }
     }
@@ -228,14 +269,19 @@ impl Progress {
     pub(super) fn moved(&mut self, within: Duration) -> bool {
         let moved = self.0.has_changed().unwrap_or(false);
         self.0.mark_unchanged();
-        moved || matches!(*self.0.borrow(), Stage::Ended(at) if at.elapsed() < within)
+        moved || matches!(*self.0.borrow(), Stage::Ended { at, .. } if at.elapsed() < within)
     }
 
     /// How long ago the body ended; nothing where it goes on.
     pub(super) fn since_end(&self) -> Duration {
         match *self.0.borrow() {
-            Stage::Ended(at) => at.elapsed(),
+            Stage::Ended { at, .. } => at.elapsed(),
             Stage::Source | Stage::Upstream => Duration::ZERO,
         }
+    }
+
+    /// Whether all of it was handed on.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(*self.0.borrow(), Stage::Ended { whole: true, .. })
     }
 }

@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::RecordType;
 
-use crate::harness::{Answer, Client, Dns, Origin, Reply, Setup, Tidegate, client::ask_for, dns::ips};
+use crate::harness::{
+    Answer, Client, Dns, Origin, Reply, Setup, Tidegate,
+    client::{ask, ask_for},
+    dns::ips,
+};
 
 /// A proxy that allows `*.test` names on the origin's port, and loopback.
 struct Ground {
@@ -214,8 +218,12 @@ fn threat_25_rebinding_between_two_requests_is_judged_again() {
     ground.dns.say_in_turn("allowed.test", vec![Answer::Lasting(0, ips(&["127.0.0.1"])), Answer::Lasting(0, ips(&["127.0.0.2"]))]);
     let authority = format!("allowed.test:{}", ground.origin.port());
     assert_eq!(ask_for(ground.gate.proxy(), &authority).status, 200);
-    assert_eq!(ask_for(ground.gate.proxy(), &authority).verdict(), (403, "address_not_allowed"));
+    let post = format!("POST http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(ask(ground.gate.proxy(), post).verdict(), (403, "address_not_allowed"));
+    // What is open leads where it was judged to lead, whatever the name says now.
+    assert_eq!(ask_for(ground.gate.proxy(), &authority).status, 200);
     assert_eq!(ground.origin.connections().len(), 1);
+    assert_eq!(ground.dns.count("allowed.test", RecordType::A), 2);
 }
 
 #[test]

@@ -21,6 +21,7 @@
 //! - `transfers`: ranges, resumption, uploads that ask first, and the clients of Python
 //! - `uploads`: bodies much larger than memory
 //! - `multiplexed`: HTTP/2 as no real client speaks it
+//! - `pool`: connections upstream that carry more than one request
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -43,6 +44,7 @@ mod interception;
 mod pages;
 mod handshakes;
 mod multiplexed;
+mod pool;
 mod records;
 mod regressions;
 mod replies;

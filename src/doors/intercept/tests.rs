@@ -76,7 +76,7 @@ impl World {
         let metrics = Arc::new(Metrics::new().unwrap());
         let names = NameServer::start(|_, _| Reply::Records(vec![v4([127, 0, 0, 1])])).await;
         let name_servers = NameServers::One(names.address);
-        let upstream = UpstreamSettings { name_servers, dns_timeout: LIMIT, connect_timeout: LIMIT };
+        let upstream = UpstreamSettings { name_servers, dns_timeout: LIMIT, connect_timeout: LIMIT, keep_alive: LIMIT };
         let audit = Target::File(directory.path().join("audit.jsonl"));
         let gate = Arc::new(Gate {
             sessions: Sessions::new(Entry::Bound("s".into()), settings(&allowing(origin)), None, now()).unwrap(),

@@ -2,17 +2,16 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
 
-use http::Method;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
-use hyper::{server, service::service_fn};
-use hyper_util::rt::TokioExecutor;
+use hyper::{body::Incoming, server, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -38,23 +37,23 @@ use crate::{
     policy::{Facts, Own, Policy, Way},
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(in crate::upstream) const LIMIT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(150);
-const PATIENT: ExchangeTimeouts = ExchangeTimeouts { tls_handshake: LIMIT, first_byte: LIMIT, idle: LIMIT };
+pub(in crate::upstream) const PATIENT: ExchangeTimeouts = ExchangeTimeouts { tls_handshake: LIMIT, first_byte: LIMIT, idle: LIMIT };
 const MIB: u64 = 1024 * 1024;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spoken {
+pub(in crate::upstream) enum Spoken {
     H1,
     H1OverTls,
     H2,
 }
 
-const ALL: [Spoken; 3] = [Spoken::H1, Spoken::H1OverTls, Spoken::H2];
+pub(in crate::upstream) const ALL: [Spoken; 3] = [Spoken::H1, Spoken::H1OverTls, Spoken::H2];
 
 /// A body of `left` octets in pieces, or one that breaks off or stands still after them; counts what was asked of it.
-struct Source {
+pub(in crate::upstream) struct Source {
     left: u64,
     then: Then,
     hint: bool,
@@ -62,7 +61,7 @@ struct Source {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Then {
+pub(in crate::upstream) enum Then {
     End,
     /// Fails once what was given could be sent.
     Fail,
@@ -71,11 +70,11 @@ enum Then {
 }
 
 impl Source {
-    fn new(left: u64, then: Then) -> Self {
+    pub(in crate::upstream) fn new(left: u64, then: Then) -> Self {
         Self { left, then, hint: false, given: Arc::default() }
     }
 
-    fn known(left: u64) -> Self {
+    pub(in crate::upstream) fn known(left: u64) -> Self {
         Self { hint: true, ..Self::new(left, Then::End) }
     }
 }
@@ -114,7 +113,7 @@ impl Body for Source {
 }
 
 /// A body of what is sent into a channel, and trailers at its end.
-struct Channel(mpsc::UnboundedReceiver<io::Result<Bytes>>, bool);
+pub(in crate::upstream) struct Channel(pub(in crate::upstream) mpsc::UnboundedReceiver<io::Result<Bytes>>, pub(in crate::upstream) bool);
 
 impl Body for Channel {
     type Data = Bytes;
@@ -134,15 +133,15 @@ impl Body for Channel {
 type Answer = http_body_util::combinators::BoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
 
 /// An upstream that is a hyper server, and tells what became of the bodies and connections it got.
-struct Server {
-    endpoint: Endpoint,
+pub(in crate::upstream) struct Server {
+    pub(in crate::upstream) endpoint: Endpoint,
     bodies: mpsc::UnboundedReceiver<Result<u64, String>>,
     /// Once nothing of its requests is read any more.
-    closed: mpsc::UnboundedReceiver<()>,
+    pub(in crate::upstream) closed: mpsc::UnboundedReceiver<()>,
 }
 
 impl Server {
-    async fn start(spoken: Spoken) -> Self {
+    pub(in crate::upstream) async fn start(spoken: Spoken) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (tell_body, bodies) = mpsc::unbounded_channel();
@@ -180,7 +179,7 @@ impl Server {
         Self { endpoint: Endpoint { destination, ..endpoint }, bodies, closed }
     }
 
-    async fn body(&mut self) -> Result<u64, String> {
+    pub(in crate::upstream) async fn body(&mut self) -> Result<u64, String> {
         within(self.bodies.recv()).await.unwrap()
     }
 
@@ -244,7 +243,7 @@ async fn answer(
 }
 
 /// At once a head that tells what came, then the body as it comes, with its trailers. To HEAD, the length of what GET would get.
-fn echo(parts: &http::request::Parts, body: Incoming) -> Response<Answer> {
+fn echo(parts: &Parts, body: Incoming) -> Response<Answer> {
     let mut said = vec![format!("{:?} {}", parts.version, parts.uri)];
     for name in ["host", "content-length", "transfer-encoding", "connection", "te", "cookie"] {
         said.extend(parts.headers.get_all(name).iter().map(|value| format!("{name}: {}", value.to_str().unwrap())));
@@ -260,7 +259,7 @@ fn echo(parts: &http::request::Parts, body: Incoming) -> Response<Answer> {
     answer
 }
 
-async fn count<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<u64, String>
+pub(in crate::upstream) async fn count<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<u64, String>
 where
     B::Error: std::fmt::Display,
 {
@@ -289,17 +288,21 @@ fn certificate(pem: &[u8]) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem).unwrap()
 }
 
-fn tls() -> TlsClient {
+pub(in crate::upstream) fn tls() -> TlsClient {
     TlsClient::trusting(Vec::new(), &[certificate(include_bytes!("../../../certs/ca.pem"))]).unwrap()
 }
 
 fn upstream() -> Upstream {
-    let settings =
-        UpstreamSettings { name_servers: NameServers::One("127.0.0.1:9".parse().unwrap()), dns_timeout: LIMIT, connect_timeout: LIMIT };
+    let settings = UpstreamSettings {
+        name_servers: NameServers::One("127.0.0.1:9".parse().unwrap()),
+        dns_timeout: LIMIT,
+        connect_timeout: LIMIT,
+        keep_alive: LIMIT,
+    };
     Upstream::new(&settings, Arc::new(Metrics::new().unwrap())).unwrap()
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::upstream) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("in time")
 }
 
@@ -307,11 +310,11 @@ async fn ask(endpoint: &Endpoint, timeouts: ExchangeTimeouts, request: Request<S
     within(upstream().exchange(endpoint, &tls(), timeouts, request)).await
 }
 
-fn request(method: Method, path: &str, body: Source) -> Request<Source> {
+pub(in crate::upstream) fn request(method: Method, path: &str, body: Source) -> Request<Source> {
     Request::builder().method(method).uri(path).header("x-kept", "yes").body(body).unwrap()
 }
 
-async fn text(response: Response<ResponseBody>) -> Result<String, String> {
+pub(in crate::upstream) async fn text(response: Response<ResponseBody>) -> Result<String, String> {
     let body = Limited::new(response.into_body(), 64 * 1024);
     #[expect(clippy::disallowed_methods, reason = "the bound stands one line above")]
     let whole = within(body.collect()).await.map_err(|error| error.to_string())?;
@@ -561,7 +564,8 @@ async fn certificates_that_cannot_be_verified_are_said_to_be_so() {
         Reply::Records(if family == hickory_resolver::proto::rr::RecordType::A { vec![v4([127, 0, 0, 1])] } else { Vec::new() })
     })
     .await;
-    let settings = UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT };
+    let settings =
+        UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT, keep_alive: LIMIT };
     let metrics = Arc::new(Metrics::new().unwrap());
     let upstream = Upstream::new(&settings, Arc::clone(&metrics)).unwrap();
     let unknown_issuer =
@@ -617,7 +621,8 @@ async fn an_endpoint_that_cannot_be_reached_is_named() {
     assert_eq!((failure.reason, failure.detail), (Reason::ConnectFailed, expected));
 
     let names = NameServer::start(|_, _| Reply::Code(hickory_resolver::proto::op::ResponseCode::NXDomain)).await;
-    let settings = UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT };
+    let settings =
+        UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT, keep_alive: LIMIT };
     let upstream = Upstream::new(&settings, Arc::new(Metrics::new().unwrap())).unwrap();
     let endpoint = Endpoint::parse("https://gone.test").unwrap();
     let asked = request(Method::GET, "/", Source::known(0));
@@ -637,7 +642,8 @@ async fn ask_over(
         Reply::Records(if family == hickory_resolver::proto::rr::RecordType::A { vec![v4([127, 0, 0, 1])] } else { Vec::new() })
     })
     .await;
-    let settings = UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT };
+    let settings =
+        UpstreamSettings { name_servers: NameServers::One(names.address), dns_timeout: LIMIT, connect_timeout: LIMIT, keep_alive: LIMIT };
     let upstream = Upstream::new(&settings, Arc::new(Metrics::new().unwrap())).unwrap();
     let text = format!("access = \"custom\"\nallow = [\"{host}:*\"]\n[addresses]\nallow = [\"127.0.0.1/32\"]");
     let (policy, _) = Policy::parse("policy.toml", &text).unwrap();
@@ -646,7 +652,7 @@ async fn ask_over(
     let permit = policy.decide_destination(&facts).unwrap();
     let cleared = permit.expectation().decide_opaque().unwrap();
     let dialled = upstream.dial(upstream.resolve(permit).await.unwrap()).await.unwrap();
-    within(upstream.exchange_over(dialled, cleared, tls, PATIENT, request)).await
+    within(upstream.exchange_over(Connected::Dialled(dialled, None), cleared, tls, PATIENT, request)).await
 }
 
 fn echoed(

@@ -1,6 +1,6 @@
 //! Response heads, as strictly as request heads (RFC 9112, sections 4 and 6.3).
 
-use super::{BodyLength, HeadError, LineSearch, Version, body_length, chunked, content_length, field::Fields};
+use super::{BodyLength, HeadError, LineSearch, Version, body_length, chunked, content_length, field::Fields, keep_alive};
 use crate::wire::excerpt;
 
 /// The head of a response whose framing leaves no doubt.
@@ -12,6 +12,8 @@ pub struct ResponseHead {
     /// What the head announces; [`BodyLength::None`] where the body ends with the connection, or where the request or the
     /// status rules one out.
     pub body: BodyLength,
+    /// Whether another request may follow (RFC 9112, section 9.3); never where `Connection` leaves doubt.
+    pub keep_alive: bool,
     fields: Fields,
 }
 
@@ -56,7 +58,8 @@ fn judge(head: &[u8]) -> Result<ResponseHead, HeadError> {
     let fields = Fields::parse(lines.take_while(|line| !line.is_empty()))?;
     let values = |name| fields.values(name);
     let body = body_length("", version, content_length(values("content-length"))?, chunked(values("transfer-encoding"))?)?;
-    Ok(ResponseHead { status, version, body, fields })
+    let keep_alive = keep_alive(version, values("connection")).unwrap_or(false);
+    Ok(ResponseHead { status, version, body, keep_alive, fields })
 }
 
 /// `HTTP/1.x SP 3DIGIT [SP reason]`: servers leave out the reason, and some the space before it.

@@ -105,6 +105,9 @@ http {
         ssl_certificate_key KEY;
         root DIRECTORY/root;
         autoindex on;
+        location /v1/connection {
+            return 200 \"$connection $connection_requests $server_protocol\\n\";
+        }
         location /v1/mirror {
             add_header X-Mirrored \"$http_x_api_key\";
             return 200 \"$server_protocol host=$http_host key=$http_x_api_key authorization=$http_authorization override=$http_x_http_method_override\\n\";
