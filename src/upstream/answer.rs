@@ -90,12 +90,14 @@ impl ResponseBody {
         let state = Mutex::new(State { stage: Stage::UnderWay(inner, hold), reader: None });
         let exchange = Arc::new(Exchange { state, progress: progress.clone(), fault });
         let body = Self { exchange, rest, idle, timer: Timer::default(), upload: progress.clone(), tasks: Tasks::default() };
-        let exchange = Arc::clone(&body.exchange);
-        body.tasks.group().execute(async move {
-            if progress.stalls(idle).await {
-                exchange.break_off(Fault::Stalled);
-            }
-        });
+        if !progress.is_whole() {
+            let exchange = Arc::clone(&body.exchange);
+            body.tasks.group().execute(async move {
+                if progress.stalls(idle).await {
+                    exchange.break_off(Fault::Stalled);
+                }
+            });
+        }
         body.finish_if_ended();
         body
     }

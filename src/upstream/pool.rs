@@ -181,10 +181,17 @@ impl Inner {
 
     /// Closes those that have waited longest where there are too many.
     fn make_room(&mut self) {
-        let mut idle: Vec<(Instant, Key)> = Vec::new();
-        for (key, place) in &mut self.places {
+        let mut count = 0;
+        for place in self.places.values_mut() {
             let surplus = place.waiting.len().saturating_sub(MAX_IDLE_OF_KEY);
             place.waiting.drain(..surplus);
+            count += place.waiting.len() + place.shared.len();
+        }
+        if count <= MAX_IDLE_OF_SESSION {
+            return;
+        }
+        let mut idle: Vec<(Instant, Key)> = Vec::new();
+        for (key, place) in &self.places {
             let shared = place.shared.iter().filter_map(|shared| shared.idle_since());
             idle.extend(place.waiting.iter().map(|(since, _)| *since).chain(shared).map(|since| (since, key.clone())));
         }

@@ -177,6 +177,32 @@ async fn many_at_once_wait_for_the_first_connection_and_share_it() {
     }
 }
 
+#[tokio::test]
+async fn only_so_many_wait() {
+    for (sessions, most) in [(1, 8), (10, 80)] {
+        let mut world = World::new(Spoken::H1).await;
+        let mut under_way = Vec::new();
+        for _ in 0..sessions {
+            let session = Identity::new();
+            for _ in 0..10 {
+                let (send, receive) = mpsc::unbounded_channel();
+                let request = Request::builder().method(Method::POST).uri("/echo").body(Channel(receive, false)).unwrap();
+                under_way.push((send, world.ask(session, request).await.unwrap()));
+            }
+        }
+        let opened = under_way.len();
+        assert_eq!(world.dialled(), opened as u64);
+        for (send, answer) in under_way {
+            drop(send);
+            assert_eq!(within(count(answer.into_body())).await, Ok(0));
+        }
+        for _ in most..opened {
+            assert_eq!(within(world.server.closed.recv()).await, Some(()));
+        }
+        assert!(world.server.closed.try_recv().is_err(), "{most} wait");
+    }
+}
+
 /// All of them, polled together.
 async fn futures_of<F: Future<Output = Result<Response<ResponseBody>, Failure>>>(futures: Vec<F>) -> Vec<Response<ResponseBody>> {
     let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
