@@ -103,6 +103,11 @@ impl<C: Clock + Clone> SessionLimits<C> {
         Ok(slot)
     }
 
+    /// Takes a place for one connection upstream, of those that share one of the sandbox's.
+    pub(crate) fn exchange(&self) -> Result<Slot, Limited> {
+        self.connections.take(Limit::Connections)
+    }
+
     /// Takes a place for one tunnel.
     pub(crate) fn tunnel(&self) -> Result<Slot, Limited> {
         self.tunnels.take(Limit::Tunnels)

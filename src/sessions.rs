@@ -1,6 +1,7 @@
 //! Who may come in, under which policy, and what was last refused to them.
 
 mod keys;
+mod digest;
 mod policies;
 mod store;
 mod session;
@@ -14,17 +15,18 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
 
 #[cfg(test)]
 pub(crate) use self::session::MAX_REFUSALS;
 pub(crate) use self::{
     changes::{ChangeError, Draft},
+    digest::is_same_token,
     session::{Governing, Identity, Refusal, Session},
     store::Store,
 };
 use self::{
+    digest::TokenDigest,
     policies::policy_of,
     store::{Found, Record},
 };
@@ -353,22 +355,6 @@ fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duratio
 fn nothing(generation: u64) -> Governing {
     let policy = Arc::new(Equipped::bare(Policy::level(Access::None)));
     Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credential: None }
-}
-
-/// Whether two tokens are the same, in a time that tells nothing about either: their digests are compared.
-pub(crate) fn is_same_token(one: &Secret, other: &Secret) -> bool {
-    TokenDigest::of(one) == TokenDigest::of(other)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct TokenDigest([u8; 32]);
-
-impl TokenDigest {
-    fn of(token: &Secret) -> Self {
-        let mut octets = [0; 32];
-        octets.copy_from_slice(digest(&SHA256, token.expose()).as_ref());
-        Self(octets)
-    }
 }
 
 #[derive(Clone, Default)]

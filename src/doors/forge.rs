@@ -66,7 +66,7 @@ async fn exchange(gate: &Arc<Gate>, tunnel: &Tunnel, request: Request<Incoming>,
     asked.is_for(&route);
     check_credentials(gate, &subject, request.headers())?;
     // Each stream holds a connection upstream, however many of them share one of the sandbox's.
-    let place = if shares_connection { Some(gate.within(subject.session.limits().connection())?) } else { None };
+    let place = if shares_connection { Some(gate.within(subject.session.limits().exchange())?) } else { None };
     let response = gateway::serve(gate, &subject, asked, &route, Traffic::part_of(&tunnel.traffic), request).await?;
     Ok(response.map(|body| Sent { body, _held: place }.boxed_unsync()))
 }

@@ -122,7 +122,7 @@ pub(super) async fn judge(
     let cleared = permit.expectation().decide_request(&facts(&parts, origin_form, body_length))?;
     asked.would_deny = cleared.would_deny();
     // Each exchange holds a connection upstream, however many of them share one of the sandbox's.
-    let place = if *secure { Some(gate.within(subject.session.limits().connection())?) } else { None };
+    let place = if *secure { Some(gate.within(subject.session.limits().exchange())?) } else { None };
     let said = Said { method: parts.method.as_str().into(), origin_form: origin_form.clone() };
     headers::prepare_request(&mut parts.headers, &gate.via);
     if cleared.strips_method_override() {

@@ -15,7 +15,7 @@
 //! - `rules`: methods, paths and bodies of requests to an allowed host
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
 //! - `pages`: what a sandbox is told of the rules it is held to
-//! - `websocket`: WebSockets by every way through the gate
+//! - `websocket`: what is no HTTP any more, by every way through the gate
 //! - `grpc`: gRPC between its own implementations, intercepted and not
 //! - `streaming`: what arrives as it is sent, and what stands still
 //! - `transfers`: ranges, resumption, uploads that ask first, and the clients of Python

@@ -413,7 +413,7 @@ fn flooded(h2: &mut H2, streams: usize) -> &mut H2 {
 #[test]
 fn threat_74_answers_that_are_never_taken() {
     let large = || Origin::replying([b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n".to_vec(), vec![b'x'; 4_000_000]].concat());
-    let short = ["idle = \"1s\"", "first_byte = \"1s\""];
+    let short = ["idle = \"1s\"", "first_byte = \"1s\"", "keep_alive = \"1s\""];
     let ground = Ground::with(large, "", |setup| short.iter().fold(setup, |setup, line| setup.timeout(line)));
     let site = intercepted(&ground);
     let before = site.gate.peak_memory();
