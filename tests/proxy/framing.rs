@@ -573,7 +573,7 @@ fn http_1_0_gets_no_chunks_and_the_end() {
 
 #[test]
 fn any_bytes_at_all_leave_the_proxy_standing() {
-    let ground = Ground::new();
+    let ground = Ground::with(|| Origin::saying("from the origin"), "[limits]\nnew_connections_per_second = 5000\n", |setup| setup);
     for site in ground.sites() {
         let mut state = 0x7469_6465_u32;
         let mut next = || {
