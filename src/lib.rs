@@ -28,6 +28,7 @@ pub mod secret;
 pub mod wire;
 pub mod github;
 pub mod token;
+pub mod recorded;
 
 // ── 2 · judgment: facts in, decision out
 pub mod policy;

@@ -37,6 +37,11 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $word,)* }
             }
 
+            /// The reason that a word stands for.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+
             /// The HTTP status of an answer in HTTP (the proxy door's, where doors differ).
             pub const fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)* }
@@ -99,6 +104,21 @@ reasons! {
     AuditUnavailable = "audit_unavailable", 503, Error, "proxy_internal_error";
     Overloaded = "overloaded", 503, Error, "proxy_internal_error";
     Internal = "internal", 503, Error, "proxy_internal_error";
+}
+
+impl Reason {
+    /// Whether something was refused for where it leads, and not for what it is.
+    pub const fn is_of_destination(self) -> bool {
+        matches!(
+            self,
+            Self::NetworkDisabled
+                | Self::HostDenied
+                | Self::HostNotAllowed
+                | Self::IpLiteralNotAllowed
+                | Self::AddressNotAllowed
+                | Self::PortNotAllowed
+        )
+    }
 }
 
 impl fmt::Display for Reason {

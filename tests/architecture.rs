@@ -54,14 +54,14 @@ const CRATES: &[(&str, Home)] = &[
     ("governor", Home::Rooms(&["limits"])),
     ("hickory_resolver", Home::Rooms(&["upstream"])),
     ("if_addrs", Home::Rooms(&["upstream"])),
-    ("jiff", Home::Rooms(&["admin", "audit", "authority", "config", "policy", "sessions"])),
+    ("jiff", Home::Rooms(&["admin", "audit", "authority", "config", "policy", "recorded", "sessions"])),
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
     ("rcgen", Home::Rooms(&["authority"])),
     ("rustix", Home::Rooms(&["backend", "credentials", "server"])),
     ("rustls_native_certs", Home::Rooms(&["authority", "upstream"])),
     ("sd_notify", Home::Rooms(&["command"])),
-    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "respond", "sessions", "shown", "token"])),
+    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "recorded", "respond", "sessions", "shown", "token"])),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
 ];
 
