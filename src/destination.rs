@@ -13,6 +13,9 @@ pub const MAX_NAME: usize = 253;
 /// Longest label in octets (RFC 1035, section 2.3.4).
 pub const MAX_LABEL: usize = 63;
 
+/// The host name of this program's own pages, through any door.
+pub const OWN_PAGES: &str = "tidegate.internal";
+
 /// A host name in its one canonical form: ASCII, lower case, no trailing dot, at least one label; every label has 1 to
 /// 63 octets of letters, digits, `-` and `_`, neither begins nor ends with `-`, and is a valid A-label where it begins
 /// with `xn--`. Never a spelling of an IP address.

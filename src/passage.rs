@@ -9,6 +9,7 @@ mod ending;
 mod masked;
 mod patient;
 mod credential;
+mod redirects;
 mod request;
 mod websocket;
 mod tunnel;
@@ -33,7 +34,7 @@ use crate::{
     audit::{Audit, Record},
     authority::LocalAuthority,
     backend::Backend,
-    destination::{Destination, Host},
+    destination::{Destination, Host, OWN_PAGES},
     downstream::Patience,
     github::{RepositoryName, Service, push::RefName, route::Route},
     limits::{Limited, Slot, Stranger, Strangers},
@@ -315,6 +316,9 @@ impl Gate {
             denial.port = Some(destination.port);
         }
         let mut record = record.refused(denial.reason).by(denial.rule.as_ref());
+        if let Some(from) = subject.and_then(|subject| redirects::explain(subject, denial, (self.clock)())) {
+            record = record.redirected_by(from);
+        }
         if let Some(address) = denial.address {
             record = record.at(address);
         }
@@ -332,7 +336,7 @@ impl Gate {
 
 /// Whether a destination is this proxy's own pages.
 pub(crate) fn is_pages(destination: &Destination) -> bool {
-    matches!(&destination.host, Host::Name(name) if name.as_str() == PAGES)
+    matches!(&destination.host, Host::Name(name) if name.as_str() == OWN_PAGES)
 }
 
 fn refuse_session(reason: Reason) -> Refusal {
@@ -349,9 +353,6 @@ fn refuse_session(reason: Reason) -> Refusal {
     };
     Refusal::new(reason, sentence)
 }
-
-/// The host name of this proxy's own pages, through any door.
-const PAGES: &str = "tidegate.internal";
 
 const UNRECORDED: &str =
     "The decision could not be recorded, and what cannot be recorded is refused; the operator finds the cause in Tidegate's log.";

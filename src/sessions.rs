@@ -4,6 +4,7 @@ mod keys;
 mod digest;
 mod policies;
 mod store;
+mod redirects;
 mod session;
 mod changes;
 

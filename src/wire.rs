@@ -7,6 +7,7 @@
 pub mod authorization;
 pub mod client_hello;
 pub mod target;
+pub mod location;
 pub mod path;
 pub mod masking;
 pub mod http1;

@@ -39,6 +39,8 @@ pub(crate) struct Record {
     /// None where there is no push.
     refs: Option<Vec<String>>,
     passed: Option<Passed>,
+    /// Written only where there is one.
+    redirected_by: Option<Destination>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,7 @@ impl Record {
             repository: None,
             refs: None,
             passed: None,
+            redirected_by: None,
         }
     }
 
@@ -129,6 +132,12 @@ impl Record {
         Self { passed: Some(Passed { up, down, duration }), ..self }
     }
 
+    /// Where an answer of this destination led.
+    #[must_use]
+    pub(crate) fn redirected_by(self, from: Destination) -> Self {
+        Self { redirected_by: Some(from), ..self }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -174,6 +183,9 @@ impl Serialize for Record {
         object.serialize_field("duration_ms", &self.passed.map(|passed| passed.duration.as_millis()))?;
         object.serialize_field("pid", &())?;
         object.serialize_field("exe", &())?;
+        if let Some(from) = &self.redirected_by {
+            object.serialize_field("redirected_by", &from.to_string())?;
+        }
         object.end()
     }
 }
@@ -229,10 +241,13 @@ impl Formatter for Ascii {
 }
 
 const SCHEMA: u32 = 1;
-/// Fields of a record besides its stamp.
-const FIELDS: usize = 20;
+/// Fields of a record besides its stamp, at most.
+const FIELDS: usize = 21;
 const MAX_METHOD: usize = 32;
 const MAX_PATH: usize = 2048;
 /// Refs of a push that are recorded by name.
 const MAX_REFS: usize = 256;
 const USUAL_LINE: usize = 512;
+
+#[cfg(test)]
+mod tests;

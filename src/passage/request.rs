@@ -22,6 +22,7 @@ use super::{
     limited::Allowance,
     masked::Masked,
     patient::Patient,
+    redirects,
     standing::{Said, Stream},
 };
 use crate::{
@@ -84,6 +85,7 @@ pub(crate) async fn forward(
         })?,
     };
     drop(awaited);
+    redirects::remember(gate, subject, &stream.destination, secure, &response);
     response.body().end_when(note_withdrawal(Arc::clone(gate), stream, said, asked.clone()));
     receive(response, gate, traffic, masker, place)
 }

@@ -13,6 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::redirects::Redirects;
 use crate::{
     audit::{bounded_method, bounded_path},
     credentials::{Credential, Equipped},
@@ -44,6 +45,7 @@ pub(crate) struct Session {
     /// Why it holds no more, once it does not; it never holds again.
     closed: OnceLock<Reason>,
     refusals: Mutex<VecDeque<Refusal>>,
+    redirects: Redirects,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
 }
@@ -70,6 +72,7 @@ impl Session {
             governing: ArcSwap::from_pointee(governing),
             closed: OnceLock::new(),
             refusals: Mutex::default(),
+            redirects: Redirects::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
@@ -102,6 +105,11 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &SessionLimits {
         &self.limits
+    }
+
+    /// Where answers have sent it.
+    pub(crate) fn redirects(&self) -> &Redirects {
+        &self.redirects
     }
 
     /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.
