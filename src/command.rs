@@ -82,7 +82,7 @@ enum Command {
     /// Say whether something would be let out, and why
     #[command(subcommand, after_help = check::AFTER_HELP)]
     Check(check::Check),
-    /// Lint a policy, or show what it comes to
+    /// Lint a policy, show what it comes to, or learn one from an audit
     #[command(subcommand, after_help = policy::AFTER_HELP)]
     Policy(policy::Command),
     /// Manage the sessions of a running proxy
@@ -102,6 +102,8 @@ impl Command {
             Self::Check(check) => check.run(console),
             Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
             Self::Policy(policy::Command::Show(arguments)) => policy::show(&arguments, console),
+            Self::Policy(policy::Command::Suggest(arguments)) => policy::suggest(&arguments, console),
+            Self::Policy(policy::Command::Diff(arguments)) => policy::diff(&arguments, console),
             Self::Session(command) => session::run(&command, console),
             Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
@@ -125,15 +127,7 @@ impl ChosenPolicy {
     /// The policy; `None`, once it was said why, where there is none to use.
     fn load(&self, console: &mut Console<'_>) -> Option<Policy> {
         let Some(path) = &self.policy else { return Some(Policy::level(self.access.unwrap_or(Access::Trusted))) };
-        let text = console.read(path)?;
-        match Policy::parse(&path.display().to_string(), &text) {
-            Ok((policy, _)) => Some(policy),
-            Err(problems) => {
-                let report = render(&problems, console.err_colour);
-                console.say(format_args!("{}", report.trim_end()));
-                None
-            }
-        }
+        console.policy(path)
     }
 }
 
@@ -152,6 +146,19 @@ impl Console<'_> {
             Err(error) => self.say(format_args!("tidegate: cannot read {shown}: {error}")),
         }
         None
+    }
+
+    /// The policy of a file; `None`, once it was said why, where there is none to use.
+    fn policy(&mut self, path: &Path) -> Option<Policy> {
+        let text = self.read(path)?;
+        match Policy::parse(&path.display().to_string(), &text) {
+            Ok((policy, _)) => Some(policy),
+            Err(problems) => {
+                let report = render(&problems, self.err_colour);
+                self.say(format_args!("{}", report.trim_end()));
+                None
+            }
+        }
     }
 
     fn show_usage(&mut self, usage: &clap::Error) -> io::Result<u8> {

@@ -36,6 +36,9 @@ pub(crate) trait Environment {
     /// The whole content of a file.
     fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// A file to be read from its beginning.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>>;
+
     /// That a path leads to a directory or a file; an error says why it does not.
     fn find(&self, path: &Path) -> io::Result<()>;
 }
@@ -51,6 +54,10 @@ impl Environment for Process {
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(std::fs::File::open(path)?))
     }
 
     fn find(&self, path: &Path) -> io::Result<()> {

@@ -34,6 +34,7 @@ mod conflicts;
 mod compile;
 mod lint;
 mod question;
+pub mod learning;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -324,11 +325,7 @@ impl Policy {
             }
             (Opening::Open | Opening::Declarable | Opening::Loopback, _) => String::new(),
         };
-        let entry = match (&destination.host, Protocol::of_port(destination.port)) {
-            (_, Protocol::Any) => destination.to_string(),
-            (Host::Name(name), _) => name.as_str().to_owned(),
-            (Host::Ip(address), _) => address.to_string(),
-        };
+        let entry = patterns::entry(&destination.host, Protocol::port_to_write(destination.port));
         entry.parse::<Pattern>().and_then(|pattern| pattern.check_width()).ok()?;
         let level = if self.access == Access::None { "access = \"custom\"\n" } else { "" };
         Some(format!("{level}allow = [\"{entry}\"]{declaration}"))

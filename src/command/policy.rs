@@ -1,9 +1,14 @@
-//! `tidegate policy`: what is wrong with a policy, and what it comes to.
+//! `tidegate policy`: what is wrong with a policy, what it comes to, and what an audit says about it.
+
+mod records;
+mod learning;
 
 use std::{io, path::PathBuf};
 
 use serde_json::{Value, json};
 
+use self::learning::{DiffArguments, SuggestArguments};
+pub(super) use self::learning::{diff, suggest};
 use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, report};
 use crate::{
     policy::{Policy, Problem, Severity},
@@ -14,6 +19,8 @@ use crate::{
 pub(super) enum Command {
     Lint(LintArguments),
     Show(ShowArguments),
+    Suggest(SuggestArguments),
+    Diff(DiffArguments),
 }
 
 /// Print every error and warning of policies, with its place

@@ -17,6 +17,10 @@ impl Environment for World {
         self.file(path).map(drop)
     }
 
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(io::Cursor::new(self.file(path)?)))
+    }
+
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         let content = path.to_str().and_then(|path| self.files.get(path));
         content.map(|content| content.to_vec()).ok_or_else(|| io::Error::other("no such file"))
@@ -42,6 +46,8 @@ pub(super) fn tidegate(line: &str) -> Done {
         ("broken-session.toml", b"[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/spoon\"\npush = [\"main\"]\npuhs = []\n"),
         ("two-sessions.toml", b"[[session]]\nid = \"s1\"\n[[session]]\nid = \"s2\"\n"),
         ("latin1.toml", b"# \xe4\n"),
+        ("audit.jsonl", include_bytes!("policy/learning/audit.jsonl")),
+        ("broken.jsonl", include_bytes!("policy/learning/broken.jsonl")),
     ];
     let world = World { files: files.iter().copied().collect() };
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -95,7 +101,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 17, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 19, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -133,6 +139,8 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate check url --access some a.test",
         "tidegate check url --method G@T a.test",
         "tidegate policy lint",
+        "tidegate policy suggest",
+        "tidegate policy diff policy.toml policy.toml",
         "tidegate serve",
         "tidegate session",
         "tidegate ca",

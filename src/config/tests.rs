@@ -19,6 +19,10 @@ impl Environment for Table {
         self.file(path).map(drop)
     }
 
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(io::Cursor::new(self.file(path)?)))
+    }
+
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.files.get(path).cloned().ok_or_else(|| io::Error::other("no such file"))
     }

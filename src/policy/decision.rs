@@ -44,6 +44,11 @@ impl Protocol {
             _ => Self::Any,
         }
     }
+
+    /// The port that an entry has to write; none for those that it means without.
+    pub(super) fn port_to_write(port: u16) -> Option<u16> {
+        (Self::of_port(port) == Self::Any).then_some(port)
+    }
 }
 
 /// Leave to send bytes to the destination that was dialled: what they show has been judged.

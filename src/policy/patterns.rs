@@ -124,6 +124,15 @@ impl Pattern {
     }
 }
 
+/// The entry for one host: on this port, or on those that an entry without a port means.
+pub(super) fn entry(host: &Host, port: Option<u16>) -> String {
+    match (host, port) {
+        (Host::Name(name), None) => name.as_str().to_owned(),
+        (Host::Ip(address), None) => address.to_string(),
+        (_, Some(port)) => format!("{host}:{port}"),
+    }
+}
+
 impl NamePattern {
     pub(super) fn is_glob(&self) -> bool {
         !self.compiled.is_empty()

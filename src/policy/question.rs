@@ -1,6 +1,6 @@
 //! Whether something would pass, asked without doing it.
 
-use std::time::SystemTime;
+use std::{net::IpAddr, time::SystemTime};
 
 use super::{Denial, Facts, Own, Policy, Protocol, RequestFacts, RuleRef, Way};
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub destination: Destination,
+    /// What its name resolves to, where that is known.
+    pub address: Option<IpAddr>,
     pub way: Way,
     /// Whether the connection would speak TLS, where the target says so.
     pub tls: bool,
@@ -55,7 +57,7 @@ impl Question {
         match target.split_once("://") {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match target::parse("GET", target.as_bytes()) {
                 Ok(RequestTarget::Absolute { destination, origin_form }) => {
-                    Ok(Self { destination, way: Way::Http, tls: false, method, origin_form })
+                    Ok(Self { destination, address: None, way: Way::Http, tls: false, method, origin_form })
                 }
                 Ok(_) => Err(malformed("write http://host/path")),
                 Err(error) => Err(malformed(&error.to_string())),
@@ -65,30 +67,30 @@ impl Question {
                 let slash = if path_and_query.starts_with('/') { "" } else { "/" };
                 let destination = parse_authority(authority)?;
                 let origin_form = format!("{slash}{path_and_query}").into();
-                Ok(Self { destination, way: Way::Connect, tls: true, method, origin_form })
+                Ok(Self { destination, address: None, way: Way::Connect, tls: true, method, origin_form })
             }
             Some(_) => Err(malformed("only http:// and https:// can be asked about")),
             None => {
                 let destination = parse_authority(target)?;
-                Ok(Self { destination, way: Way::Connect, tls: false, method: named, origin_form: "/".into() })
+                Ok(Self { destination, address: None, way: Way::Connect, tls: false, method: named, origin_form: "/".into() })
             }
         }
     }
 
-    /// Asks the policy exactly what the wire would ask, in its order, but for the addresses of a name: those are judged
-    /// when it is dialled. An address that is spelled out is judged.
+    /// Asks the policy exactly what the wire would ask, in its order, but for the addresses of a name that are not known:
+    /// those are judged when it is dialled. An address that is spelled out is judged.
     ///
     /// # Errors
     /// What the wire would refuse it with.
     pub fn decide(&self, policy: &Policy, now: SystemTime) -> Result<Approval, Box<Denial>> {
-        let Self { destination, way, tls, method, origin_form } = self;
+        let Self { destination, address, way, tls, method, origin_form } = self;
         let permit = policy.decide_destination(&Facts { destination, way: *way, now })?;
         let expectation = permit.expectation();
         let rule = permit.rule().cloned();
         // Where a tunnel is not read, nobody sees what is asked in it.
         let is_read = permit.interception().is_some() || (!tls && expectation.protocol() == Protocol::Http);
         let mut would_deny = permit.would_deny();
-        if let Some(address) = destination.host.ip() {
+        if let Some(address) = destination.host.ip().or(*address) {
             would_deny = permit.admit(&[address], &Own::default())?.permit().would_deny();
         }
         if *tls && expectation.protocol() == Protocol::Http {

@@ -11,8 +11,8 @@ use crate::harness::{
 };
 
 /// A proxy that allows `pkg.test` on nginx' two ports and nothing else.
-struct Ground {
-    gate: Tidegate,
+pub(crate) struct Ground {
+    pub(crate) gate: Tidegate,
     nginx: Nginx,
     pki: Pki,
     directory: TempDir,
@@ -20,28 +20,39 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
+        Self::under(|nginx| {
+            format!(
+                "allow = [{{ host = \"pkg.test:{}\", tls = true }}, {{ host = \"pkg.test:{}\", http = true }}]\n[addresses]\nallow = [\"127.0.0.0/8\"]",
+                nginx.https(),
+                nginx.http()
+            )
+        })
+    }
+
+    /// The same with another policy.
+    pub(crate) fn under(policy: impl FnOnce(&Nginx) -> String) -> Self {
         let pki = Pki::for_names(&["pkg.test", "evil.test"]);
         let nginx = Nginx::start(&pki);
         nginx.put("file", "from nginx");
         let dns = Dns::loopback();
-        let policy = format!(
-            "allow = [{{ host = \"pkg.test:{}\", tls = true }}, {{ host = \"pkg.test:{}\", http = true }}]\n[addresses]\nallow = [\"127.0.0.0/8\"]",
-            nginx.https(),
-            nginx.http()
-        );
-        let gate = Setup::new(policy).dns(dns.address()).start();
+        let gate = Setup::new(policy(&nginx)).dns(dns.address()).start();
         Self { gate, nginx, pki, directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// Clients find nothing of what they did before.
+    pub(crate) fn forget(&mut self) {
+        self.directory = tempfile::tempdir().expect("a directory");
     }
 
     fn proxy(&self) -> String {
         format!("http://{}", self.gate.proxy())
     }
 
-    fn https(&self, host: &str) -> String {
+    pub(crate) fn https(&self, host: &str) -> String {
         format!("https://{host}:{}", self.nginx.https())
     }
 
-    fn http(&self, host: &str) -> String {
+    pub(crate) fn http(&self, host: &str) -> String {
         format!("http://{host}:{}", self.nginx.http())
     }
 
@@ -203,9 +214,8 @@ fn pip(ground: &Ground, base: &str) -> Ran {
     run(&mut command, "python3-pip")
 }
 
-#[test]
-fn pip_both_ways() {
-    let ground = Ground::new();
+/// Downloads a package both ways.
+pub(crate) fn pip_works(ground: &Ground) {
     let wheel = "tide_demo-1.0-py3-none-any.whl";
     ground.nginx.put("simple/tide-demo/index.html", format!("<!DOCTYPE html><a href=\"{wheel}\">{wheel}</a>"));
     let make = "import zipfile, sys\nw = zipfile.ZipFile(sys.argv[1], 'w')\nd = 'tide_demo-1.0.dist-info/'\n\
@@ -214,9 +224,15 @@ fn pip_both_ways() {
     let path = ground.nginx.root().join("simple/tide-demo").join(wheel);
     assert_success(&run(program("python3").args(["-c", make]).arg(path), "python3"));
     for base in [ground.https("pkg.test"), ground.http("pkg.test")] {
-        assert_success(&pip(&ground, &base));
+        assert_success(&pip(ground, &base));
         fs::remove_file(ground.path().join("out").join(wheel)).expect("the wheel arrived");
     }
+}
+
+#[test]
+fn pip_both_ways() {
+    let ground = Ground::new();
+    pip_works(&ground);
     assert_failure(&pip(&ground, &ground.https("evil.test")), "403 Forbidden");
     assert_failure(&pip(&ground, &ground.http("evil.test")), "No matching distribution found");
     ground.assert_refused_evil();
@@ -239,9 +255,8 @@ fn npm(ground: &Ground, base: &str, arguments: &[&str]) -> Ran {
     run(&mut command, "npm")
 }
 
-#[test]
-fn npm_both_ways() {
-    let ground = Ground::new();
+/// Looks up and downloads a package both ways.
+pub(crate) fn npm_works(ground: &Ground) {
     let package = ground.path().join("package");
     fs::create_dir(&package).unwrap();
     fs::write(package.join("package.json"), "{\"name\": \"tide-demo\", \"version\": \"1.0.0\"}").unwrap();
@@ -255,12 +270,18 @@ fn npm_both_ways() {
              \"version\": \"1.0.0\", \"dist\": {{\"tarball\": \"{base}/demo.tgz\"}}}}}}}}"
         );
         ground.nginx.put("tide-demo", packument);
-        let ran = npm(&ground, &base, &["view", "tide-demo", "version"]);
+        let ran = npm(ground, &base, &["view", "tide-demo", "version"]);
         assert_success(&ran);
         assert_eq!(ran.stdout.trim(), "1.0.0");
-        assert_success(&npm(&ground, &base, &["pack", "tide-demo"]));
+        assert_success(&npm(ground, &base, &["pack", "tide-demo"]));
         fs::remove_file(ground.path().join("tide-demo-1.0.0.tgz")).expect("the package arrived");
     }
+}
+
+#[test]
+fn npm_both_ways() {
+    let ground = Ground::new();
+    npm_works(&ground);
     assert_failure(&npm(&ground, &ground.https("evil.test"), &["view", "tide-demo", "version"]), "403");
     assert_failure(&npm(&ground, &ground.http("evil.test"), &["view", "tide-demo", "version"]), "403");
     ground.assert_refused_evil();
@@ -280,27 +301,33 @@ fn cargo(ground: &Ground, base: &str) -> Ran {
     run(&mut command, "cargo")
 }
 
+/// Fetches a crate, over TLS or without.
+pub(crate) fn cargo_works(ground: &Ground, secure: bool) {
+    let base = if secure { ground.https("pkg.test") } else { ground.http("pkg.test") };
+    let package = ground.path().join("tide-demo-1.0.0");
+    fs::create_dir_all(package.join("src")).unwrap();
+    fs::write(package.join("src/lib.rs"), "").unwrap();
+    fs::write(package.join("Cargo.toml"), "[package]\nname = \"tide-demo\"\nversion = \"1.0.0\"\nedition = \"2021\"\n").unwrap();
+    ground.nginx.put("crates/tide-demo-1.0.0.crate", "");
+    let archive = ground.nginx.root().join("crates/tide-demo-1.0.0.crate");
+    assert_success(&run(program("tar").arg("czf").arg(&archive).arg("tide-demo-1.0.0").current_dir(ground.path()), "tar"));
+    let sum = run(program("sha256sum").arg(&archive), "coreutils").stdout;
+    let sum = sum.split(' ').next().unwrap_or_default();
+    ground.nginx.put("index/config.json", format!("{{\"dl\": \"{base}/crates/{{crate}}-{{version}}.crate\"}}"));
+    let entry =
+        format!("{{\"name\":\"tide-demo\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{sum}\",\"features\":{{}},\"yanked\":false}}\n");
+    ground.nginx.put("index/ti/de/tide-demo", entry);
+    assert_success(&cargo(ground, &base));
+}
+
 #[test]
 fn cargo_both_ways() {
     for secure in [true, false] {
         let ground = Ground::new();
-        let at = |host| if secure { ground.https(host) } else { ground.http(host) };
-        let package = ground.path().join("tide-demo-1.0.0");
-        fs::create_dir_all(package.join("src")).unwrap();
-        fs::write(package.join("src/lib.rs"), "").unwrap();
-        fs::write(package.join("Cargo.toml"), "[package]\nname = \"tide-demo\"\nversion = \"1.0.0\"\nedition = \"2021\"\n").unwrap();
-        ground.nginx.put("crates/tide-demo-1.0.0.crate", "");
-        let archive = ground.nginx.root().join("crates/tide-demo-1.0.0.crate");
-        assert_success(&run(program("tar").arg("czf").arg(&archive).arg("tide-demo-1.0.0").current_dir(ground.path()), "tar"));
-        let sum = run(program("sha256sum").arg(&archive), "coreutils").stdout;
-        let sum = sum.split(' ').next().unwrap_or_default();
-        ground.nginx.put("index/config.json", format!("{{\"dl\": \"{}/crates/{{crate}}-{{version}}.crate\"}}", at("pkg.test")));
-        let entry =
-            format!("{{\"name\":\"tide-demo\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{sum}\",\"features\":{{}},\"yanked\":false}}\n");
-        ground.nginx.put("index/ti/de/tide-demo", entry);
-        assert_success(&cargo(&ground, &at("pkg.test")));
-        let says = if secure { "CONNECT tunnel failed, response 403" } else { "403" };
-        assert_failure(&cargo(&ground, &at("evil.test")), says);
+        cargo_works(&ground, secure);
+        let (base, says) =
+            if secure { (ground.https("evil.test"), "CONNECT tunnel failed, response 403") } else { (ground.http("evil.test"), "403") };
+        assert_failure(&cargo(&ground, &base), says);
         ground.assert_refused_evil();
     }
 }
@@ -314,19 +341,26 @@ fn git(ground: &Ground, arguments: &[&str]) -> Ran {
     run(command.args(identity).args(arguments), "git")
 }
 
+/// Clones a repository both ways.
+pub(crate) fn git_works(ground: &Ground) {
+    let bare = ground.nginx.root().join("repository.git").display().to_string();
+    if !Path::new(&bare).exists() {
+        assert_success(&git(ground, &["init", "source"]));
+        assert_success(&git(ground, &["-C", "source", "commit", "--allow-empty", "-m", "first"]));
+        assert_success(&git(ground, &["clone", "--bare", "source", &bare]));
+        assert_success(&git(ground, &["-C", &bare, "update-server-info"]));
+    }
+    for (number, base) in [ground.https("pkg.test"), ground.http("pkg.test")].iter().enumerate() {
+        let clone = format!("clone-{number}");
+        assert_success(&git(ground, &["clone", &format!("{base}/repository.git"), &clone]));
+        assert!(git(ground, &["-C", &clone, "log", "--format=%s"]).stdout.contains("first"));
+    }
+}
+
 #[test]
 fn git_both_ways() {
     let ground = Ground::new();
-    let bare = ground.nginx.root().join("repository.git").display().to_string();
-    assert_success(&git(&ground, &["init", "source"]));
-    assert_success(&git(&ground, &["-C", "source", "commit", "--allow-empty", "-m", "first"]));
-    assert_success(&git(&ground, &["clone", "--bare", "source", &bare]));
-    assert_success(&git(&ground, &["-C", &bare, "update-server-info"]));
-    for (number, base) in [ground.https("pkg.test"), ground.http("pkg.test")].iter().enumerate() {
-        let clone = format!("clone-{number}");
-        assert_success(&git(&ground, &["clone", &format!("{base}/repository.git"), &clone]));
-        assert!(git(&ground, &["-C", &clone, "log", "--format=%s"]).stdout.contains("first"));
-    }
+    git_works(&ground);
     let refused = |base: String| git(&ground, &["clone", &format!("{base}/repository.git"), "refused"]);
     assert_failure(&refused(ground.https("evil.test")), "CONNECT tunnel failed, response 403");
     assert_failure(&refused(ground.http("evil.test")), "The requested URL returned error: 403");

@@ -11,15 +11,15 @@ use crate::harness::{
 const KEY: &str = "sk-real-0123456789abcdef0123456789";
 
 /// A proxy that intercepts `api.test` and passes `pinned.test` on as it is, both served by one nginx.
-struct Ground {
-    gate: Tidegate,
+pub(crate) struct Ground {
+    pub(crate) gate: Tidegate,
     nginx: Nginx,
     pki: Pki,
     root: tempfile::NamedTempFile,
 }
 
 impl Ground {
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         Self::over(Pki::for_names(&["api.test", "pinned.test"]), more)
     }
 
@@ -43,7 +43,7 @@ impl Ground {
         Self { gate, nginx, pki, root }
     }
 
-    fn curl(&self, arguments: &[&str], host: &str, path: &str) -> Ran {
+    pub(crate) fn curl(&self, arguments: &[&str], host: &str, path: &str) -> Ran {
         self.trusting(self.root.path(), arguments, host, path)
     }
 

@@ -25,6 +25,7 @@
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
+//! - `learning`: a policy learned from a report, and redirects to what is refused
 //! - `clients`: curl, wget, pip, npm, cargo and git
 //! - `agreement`: `tidegate check` and the wire say the same
 
@@ -45,6 +46,7 @@ mod pages;
 mod handshakes;
 mod multiplexed;
 mod pool;
+mod learning;
 mod records;
 mod regressions;
 mod replies;

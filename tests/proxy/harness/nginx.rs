@@ -108,6 +108,9 @@ http {
         location /v1/connection {
             return 200 \"$connection $connection_requests $server_protocol\\n\";
         }
+        location /elsewhere/ {
+            return 302 https://evil.test:$server_port$uri;
+        }
         location /v1/mirror {
             add_header X-Mirrored \"$http_x_api_key\";
             return 200 \"$server_protocol host=$http_host key=$http_x_api_key authorization=$http_authorization override=$http_x_http_method_override\\n\";
