@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::{self, Write as _},
     net::IpAddr,
+    sync::LazyLock,
     time::SystemTime,
 };
 
@@ -55,7 +56,7 @@ struct Entry {
 #[derive(Debug)]
 struct ListAdvice {
     name: &'static str,
-    covered: Vec<String>,
+    covered: BTreeSet<String>,
     /// Entries of the list.
     of: usize,
 }
@@ -182,26 +183,31 @@ fn is_below(name: &str, parent: &str) -> bool {
 /// The lists that have at least [`MIN_OF_LIST`] of the hosts and nothing that is held back. They let out more than was used, so naming
 /// one is left to whoever reads.
 fn advise(allowed: &[(&Destination, &Use)], held: &[(&Destination, &Use)]) -> Vec<ListAdvice> {
-    let advice = |name: &'static str| {
-        let list = Policy::parse(name, &format!("include = [\"{name}\"]")).ok()?.0;
+    let advice = |(name, list): &(&'static str, Policy)| {
         let lets_out = |destination: &Destination| {
             let facts = Facts { destination, way: Way::Connect, now: SystemTime::UNIX_EPOCH };
             list.decide_destination(&facts).is_ok()
         };
-        let covered: BTreeSet<_> =
-            allowed.iter().filter(|(destination, _)| lets_out(destination)).map(|(d, _)| d.host.to_string()).collect();
+        let covered = allowed.iter().filter(|(destination, _)| lets_out(destination)).map(|(destination, _)| destination.host.to_string());
+        let covered: BTreeSet<_> = covered.collect();
         let opens_held = held.iter().any(|(destination, _)| lets_out(destination));
-        let of = list.show().entries.len();
-        (covered.len() >= MIN_OF_LIST && !opens_held).then(|| ListAdvice { name, covered: covered.into_iter().collect(), of })
+        let advises = covered.len() >= MIN_OF_LIST && !opens_held;
+        advises.then(|| ListAdvice { name, covered, of: list.show().entries.len() })
     };
-    lists::names().filter(|name| *name != "trusted").filter_map(advice).collect()
+    SHIPPED.iter().filter_map(advice).collect()
 }
+
+/// Each shipped list of an ecosystem, as a policy that includes it and nothing else.
+static SHIPPED: LazyLock<Vec<(&str, Policy)>> = LazyLock::new(|| {
+    let of_ecosystems = lists::names().filter(|name| *name != "trusted");
+    of_ecosystems.filter_map(|name| Some((name, Policy::parse(name, &format!("include = [\"{name}\"]")).ok()?.0))).collect()
+});
 
 impl fmt::Display for Suggestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sessions, requests, left_out, entries, opened, held, lists } = self;
         writeln!(f, "# What {} of {} asked for.", counted(*requests, "request"), counted(*sessions as u64, "session"))?;
-        writeln!(f, "# Hosts only: rules for methods and paths, credentials and limits are for you to add.")?;
+        writeln!(f, "{ADVICE}")?;
         if *left_out > 0 {
             writeln!(f, "# Too many destinations: {} not looked at.", counted(*left_out, "record"))?;
         }
@@ -293,6 +299,8 @@ fn listed<'i, T: AsRef<str> + 'i>(items: impl IntoIterator<Item = &'i T>) -> Str
     text
 }
 
+const ADVICE: &str =
+    "# The sandbox chose these hosts: read them before you enforce them. Rules, credentials and limits are for you to add.";
 /// Fewest subdomains of one name that a wildcard takes together.
 const MIN_SIBLINGS: usize = 3;
 /// Fewest hosts of a shipped list that make it worth naming.

@@ -96,7 +96,7 @@ fn a_suggestion_says_what_used_each_entry() {
     ];
     let expected = "\
 # What 7 requests of 2 sessions asked for.
-# Hosts only: rules for methods and paths, credentials and limits are for you to add.
+# The sandbox chose these hosts: read them before you enforce them. Rules, credentials and limits are for you to add.
 
 allow = [
     # 1 request (GET), 2026-11-21T12:00:00Z

@@ -4,7 +4,7 @@ use super::super::super::tests::{Done, tidegate};
 fn suggest_prints_a_policy() {
     let out = "\
 # What 2 requests of 1 session asked for.
-# Hosts only: rules for methods and paths, credentials and limits are for you to add.
+# The sandbox chose these hosts: read them before you enforce them. Rules, credentials and limits are for you to add.
 
 allow = [
     # 1 request (CONNECT), 2026-11-21T12:00:00Z; without an entry host_not_allowed ×1
