@@ -149,7 +149,8 @@ fn credential_to_json(credential: &ShownCredential) -> Value {
     json!({ "hosts": hosts, "placement": placement.to_string(), "pin": pin, "rule": rule_to_json(rule) })
 }
 
-fn rule_to_json(rule: &RuleRef) -> Value {
+/// An entry and where it stands.
+pub(crate) fn rule_to_json(rule: &RuleRef) -> Value {
     json!({ "entry": &*rule.entry, "source": &*rule.source, "line": rule.line })
 }
 

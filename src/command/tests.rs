@@ -46,8 +46,8 @@ pub(super) fn tidegate(line: &str) -> Done {
         ("broken-session.toml", b"[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/spoon\"\npush = [\"main\"]\npuhs = []\n"),
         ("two-sessions.toml", b"[[session]]\nid = \"s1\"\n[[session]]\nid = \"s2\"\n"),
         ("latin1.toml", b"# \xe4\n"),
-        ("audit.jsonl", include_bytes!("policy/learning/audit.jsonl")),
-        ("broken.jsonl", include_bytes!("policy/learning/broken.jsonl")),
+        ("audit.jsonl", include_bytes!("policy/audit.jsonl")),
+        ("broken.jsonl", include_bytes!("policy/broken.jsonl")),
     ];
     let world = World { files: files.iter().copied().collect() };
     let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Console, DONE, FAILED, REFUSED},
-    records, rule_to_json,
+    records,
 };
-use crate::policy::learning::{Change, Observations, Replay};
+use crate::{
+    policy::learning::{Change, Observations, Replay},
+    shown::rule_to_json,
+};
 
 /// Print the smallest policy that lets out what an audit recorded
 #[derive(Debug, clap::Args)]
@@ -113,6 +116,3 @@ Example:
 
 /// Most of a method or path that is shown, in characters.
 const MAX_SHOWN: usize = 100;
-
-#[cfg(test)]
-mod tests;

@@ -38,6 +38,10 @@ impl Environment for Remembering<'_> {
         self.inner.file(path)
     }
 
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
+        self.inner.open(path)
+    }
+
     fn find(&self, path: &Path) -> io::Result<()> {
         self.inner.find(path)
     }
