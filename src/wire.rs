@@ -10,6 +10,7 @@ pub mod target;
 pub mod location;
 pub mod path;
 pub mod masking;
+pub mod secrets;
 pub mod http1;
 pub mod websocket;
 pub mod http2;

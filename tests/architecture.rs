@@ -30,6 +30,7 @@ const CRATES: &[(&str, Home)] = &[
     ("idna", Home::From(Floor::Words)),
     ("ipnet", Home::From(Floor::Words)),
     ("zeroize", Home::From(Floor::Words)),
+    ("aho_corasick", Home::Rooms(&["wire"])),
     ("base64", Home::From(Floor::Reading)),
     ("gix_packetline", Home::Rooms(&["github"])),
     ("gix_validate", Home::Rooms(&["github"])),

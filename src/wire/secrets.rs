@@ -1,0 +1,203 @@
+//! Secrets in what a sandbox sends: those that this process holds, and tokens of known shapes.
+//!
+//! They are found as they are, percent-encoded, in base64 (standard and URL-safe, wherever they stand in it), and in base64 that is
+//! percent-encoded. This stops accidents and simple tricks; who encrypts or compresses what is to be carried out is held by the
+//! destinations alone.
+
+mod decoding;
+mod shapes;
+
+use std::{fmt, sync::Arc};
+
+use aho_corasick::{
+    Anchored,
+    automaton::{Automaton, StateID},
+    nfa::contiguous::NFA,
+};
+
+use self::{
+    decoding::{Base64, Percent, value},
+    shapes::SHAPES,
+};
+
+/// Shorter secrets, in octets, are not looked for: they would be found in anything.
+pub const MIN_SECRET: usize = 8;
+
+/// What is looked for.
+pub struct Known {
+    automaton: NFA,
+    start: StateID,
+    /// By number of pattern: the beginning of this shape, or a whole secret that this process holds.
+    patterns: Vec<Option<usize>>,
+}
+
+/// What was found, in words that hold nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A real credential of this process.
+    Held,
+    /// A token or key of a known shape: which, as "a GitHub token".
+    Shaped(&'static str),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => "a real credential of the proxy's",
+            Self::Shaped(name) => name,
+        })
+    }
+}
+
+/// What is looked for is too much to be looked for at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Known {
+    /// All known shapes, and these secrets; those below [`MIN_SECRET`] octets are left out.
+    ///
+    /// # Errors
+    /// [`TooMany`] where they do not fit one automaton of 2³¹ states.
+    pub fn new<'a>(held: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TooMany> {
+        let shaped = SHAPES.iter().enumerate();
+        let shaped = shaped.flat_map(|(number, shape)| shape.beginnings.iter().map(move |text| (text.as_bytes(), Some(number))));
+        let held = held.into_iter().filter(|secret| secret.len() >= MIN_SECRET).map(|secret| (secret, None));
+        let (texts, patterns): (Vec<_>, Vec<_>) = shaped.chain(held).unzip();
+        let automaton = NFA::new(&texts).map_err(|_| TooMany)?;
+        let start = automaton.start_state(Anchored::No).map_err(|_| TooMany)?;
+        Ok(Self { automaton, start, patterns })
+    }
+
+    /// Whether a text of its own holds something.
+    pub fn find(self: &Arc<Self>, text: &[u8]) -> Option<Found> {
+        Scan::new(self).push(text)
+    }
+}
+
+/// Nothing of what is looked for.
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("patterns", &self.patterns.len()).finish_non_exhaustive()
+    }
+}
+
+/// One stream on its way out, however it is cut into pieces. What is found is found with the piece that holds its last octet, or
+/// before: whoever lets no piece go before it was scanned lets no secret go whole.
+#[derive(Clone)]
+pub struct Scan {
+    known: Arc<Known>,
+    percent: Percent,
+    /// Over what is sent as it is.
+    sent: Track,
+    /// Over what is sent with its percent-encoding undone.
+    decoded: Track,
+    /// Over what that means as base64, for each character of a group at which it may begin.
+    base64: [(Base64, Track); GROUP],
+    /// Whether the last character belonged to base64.
+    in_run: bool,
+}
+
+impl Scan {
+    /// A scan at the beginning of a stream.
+    pub fn new(known: &Arc<Known>) -> Self {
+        let track = Track::new(known);
+        let base64 = PHASES.map(|skip| (Base64::skipping(skip), track.clone()));
+        Self { known: Arc::clone(known), percent: Percent::default(), sent: track.clone(), decoded: track, base64, in_run: false }
+    }
+
+    /// Takes the next piece; what it completes may not go on.
+    pub fn push(&mut self, piece: &[u8]) -> Option<Found> {
+        let Self { known, percent, sent, decoded, base64, in_run } = self;
+        let mut found = None;
+        for &byte in piece {
+            sent.push(known, byte, &mut found);
+            percent.push(byte, |byte| {
+                decoded.push(known, byte, &mut found);
+                let value = value(byte);
+                if let Some(value) = value {
+                    for (characters, track) in base64.iter_mut() {
+                        if let Some(octet) = characters.push(value) {
+                            track.push(known, octet, &mut found);
+                        }
+                    }
+                } else if *in_run {
+                    *base64 = PHASES.map(|skip| (Base64::skipping(skip), Track::new(known)));
+                }
+                *in_run = value.is_some();
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+/// Nothing of what passed.
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("known", &self.known).finish_non_exhaustive()
+    }
+}
+
+/// Where one way of reading a stream has come to.
+#[derive(Clone)]
+struct Track {
+    state: StateID,
+    /// Octets that each shape still has to go on for, where it has begun. The first beginning of several is the one that ends first.
+    going: [u16; SHAPES.len()],
+    /// How many of them have begun.
+    begun: u8,
+}
+
+impl Track {
+    fn new(known: &Known) -> Self {
+        Self { state: known.start, going: [0; SHAPES.len()], begun: 0 }
+    }
+
+    fn push(&mut self, known: &Known, byte: u8, found: &mut Option<Found>) {
+        if self.begun > 0 {
+            self.go_on(byte, found);
+        }
+        let automaton = &known.automaton;
+        self.state = automaton.next_state(Anchored::No, self.state, byte);
+        if automaton.is_match(self.state) {
+            for index in 0..automaton.match_len(self.state) {
+                let pattern = automaton.match_pattern(self.state, index);
+                match known.patterns.get(pattern.as_usize()).copied().flatten() {
+                    Some(shape) => self.begin(shape, found),
+                    None => *found = Some(Found::Held),
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, shape: usize, found: &mut Option<Found>) {
+        let (Some(shape), Some(going)) = (SHAPES.get(shape), self.going.get_mut(shape)) else { return };
+        if shape.length == 0 {
+            *found = found.or(Some(Found::Shaped(shape.name)));
+        } else if *going == 0 {
+            *going = shape.length;
+            self.begun += 1;
+        }
+    }
+
+    fn go_on(&mut self, byte: u8, found: &mut Option<Found>) {
+        for (shape, going) in SHAPES.iter().zip(&mut self.going).filter(|(_, going)| **going > 0) {
+            *going = if (shape.takes)(byte) { *going - 1 } else { 0 };
+            if *going == 0 {
+                self.begun -= 1;
+                if (shape.takes)(byte) {
+                    *found = found.or(Some(Found::Shaped(shape.name)));
+                }
+            }
+        }
+    }
+}
+
+/// Characters of base64 that make a whole number of octets.
+const GROUP: usize = 4;
+const PHASES: [u8; GROUP] = [0, 1, 2, 3];
+
+#[cfg(test)]
+mod tests;
