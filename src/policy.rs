@@ -16,6 +16,7 @@ mod width;
 
 mod addresses;
 mod paths;
+mod blocklist;
 mod rules;
 mod requests;
 
@@ -40,6 +41,7 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
     addresses::{Own, is_local_name},
+    blocklist::Blocklist,
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef},
     document::{Access, Limits},
