@@ -14,6 +14,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -22,7 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::report::{Colour, render};
 use crate::{
     config::{Environment, Process},
-    policy::{Access, Policy},
+    policy::{Access, Policy, Problems, Source},
 };
 
 /// What a command sees of the world: where it writes, what it may read, what time it is.
@@ -131,6 +132,24 @@ impl ChosenPolicy {
     }
 }
 
+/// A policy with the lists that it denies.
+fn with_lists(mut policy: Policy, path: &Path, text: &str, console: &mut Console<'_>) -> Option<Policy> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let read = |name: &str| match console.environment.file(&directory.join(name)).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(_)) => Err(format!("{name} is not UTF-8")),
+        Err(error) => Err(format!("cannot read {name}: {error}")),
+    };
+    let Err(found) = policy.read_blocklists(read) else { return Some(policy) };
+    let mut problems = Problems::new(Arc::new(Source::new(&path.display().to_string(), text)));
+    for (place, message) in found {
+        problems.error(place, message, None);
+    }
+    let report = render(&problems.into_vec(), console.err_colour);
+    console.say(format_args!("{}", report.trim_end()));
+    None
+}
+
 impl Console<'_> {
     /// A line on stderr. That nobody reads it is no reason to end.
     fn say(&mut self, line: std::fmt::Arguments<'_>) {
@@ -152,7 +171,7 @@ impl Console<'_> {
     fn policy(&mut self, path: &Path) -> Option<Policy> {
         let text = self.read(path)?;
         match Policy::parse(&path.display().to_string(), &text) {
-            Ok((policy, _)) => Some(policy),
+            Ok((policy, _)) => with_lists(policy, path, &text, self),
             Err(problems) => {
                 let report = render(&problems, self.err_colour);
                 self.say(format_args!("{}", report.trim_end()));

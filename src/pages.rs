@@ -95,6 +95,7 @@ fn session(visit: &Visit<'_>) -> Value {
         "intercepted": shown::intercepted(&show),
         "rules": shown::rules_to_json(&show),
         "credentials": shown::credentials_to_json(&show),
+        "content": shown::content_to_json(&show),
     })
 }
 

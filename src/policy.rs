@@ -17,6 +17,7 @@ mod width;
 mod addresses;
 mod paths;
 mod blocklist;
+mod content;
 mod rules;
 mod requests;
 
@@ -36,14 +37,15 @@ mod compile;
 mod lint;
 mod question;
 pub mod learning;
+mod ground;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{ops::Range, sync::Arc, time::SystemTime};
 
 pub use self::{
     addresses::{Own, is_local_name},
     blocklist::Blocklist,
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
-    decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef},
+    decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef, SecretRule},
     document::{Access, Limits},
     forge::{ForgeHosts, ForgePermit},
     index::{ListKind, ShownEntry},
@@ -58,7 +60,9 @@ pub use self::{
 };
 use self::{
     compile::Rules,
+    content::{Content, Unread},
     document::Document,
+    ground::Ground,
     index::{Denying, Entry, Found},
 };
 pub(crate) use self::{credential::read_source, durations::parse as parse_duration, problem::Problems, table::Table};
@@ -99,6 +103,7 @@ pub struct Policy {
     rules: Rules,
     ech: Ech,
     limits: Limits,
+    content: Content,
 }
 
 /// The effective policy, for people to read.
@@ -120,6 +125,10 @@ pub struct Show {
     pub rules: Vec<ShownRule>,
     /// Which hosts get a real credential, and where.
     pub credentials: Vec<ShownCredential>,
+    /// The key by which no secret may leave.
+    pub refuse_secrets: Option<RuleRef>,
+    /// Lists of others that are denied, and how many entries each has.
+    pub blocklists: Vec<(Arc<str>, usize)>,
 }
 
 impl Policy {
@@ -153,7 +162,16 @@ impl Policy {
             rules,
             ech: document.ech,
             limits: document.limits,
+            content: Content::new(&document.content, &document.source),
         }
+    }
+
+    /// Reads the lists that the document names, by `read`, which takes a name as it is written. Until then nothing is allowed.
+    ///
+    /// # Errors
+    /// For each list that cannot be used: where the document names it, and why.
+    pub fn read_blocklists(&mut self, read: impl Fn(&str) -> Result<String, String>) -> Result<(), Vec<(Range<usize>, String)>> {
+        self.content.read(read)
     }
 
     /// The name of the document.
@@ -178,8 +196,18 @@ impl Policy {
         let mut entries: Vec<_> = lists.into_iter().flatten().map(Entry::show).collect();
         entries.sort_by_key(|entry| entry.list);
         let Self { access, ref access_rule, report, ech, limits, .. } = *self;
-        let credentials = self.rules.credentials.show();
-        Show { access, access_rule: access_rule.clone(), report, ech, limits, entries, rules: self.rules.requests.show(), credentials }
+        Show {
+            access,
+            access_rule: access_rule.clone(),
+            report,
+            ech,
+            limits,
+            entries,
+            rules: self.rules.requests.show(),
+            credentials: self.rules.credentials.show(),
+            refuse_secrets: self.content.refuse_secrets.clone(),
+            blocklists: self.content.show(),
+        }
     }
 
     /// The real credentials that are put in, in the order of the document.
@@ -209,7 +237,7 @@ impl Policy {
         let Facts { destination, way, now } = *facts;
         let found = self.rules.allow.find(destination, now);
         let denying = self.rules.deny.denying(destination, now);
-        let bearing = self.rules.requests.bearing_on(destination, now);
+        let bearing = self.rules.requests.bearing_on(destination, self.content.urls_of(&destination.host), now);
         let skipped = self.rules.skip.find(destination, now).port.is_some();
         let protocol = match way {
             Way::Http => Protocol::Http,
@@ -217,10 +245,11 @@ impl Policy {
         };
         let unread = protocol == Protocol::Any || (protocol == Protocol::Tls && skipped);
         let unjudged = bearing.first().filter(|_| unread).map(|rule| Ground::Unread(rule, found.port));
-        let ground = self.first_refusal(facts, found, denying).or(unjudged);
+        let listed = self.content.find_host(&destination.host);
+        let ground = self.first_refusal(facts, found, denying, &listed).or(unjudged);
         if let Some(ground) = ground {
             let reports = self.report || ground.entry().is_some_and(|entry| entry.report);
-            if !reports || is_local(&destination.host) {
+            if !reports || is_local(&destination.host) || matches!(ground, Ground::Unlisted) {
                 return Err(Box::new(self.explain(ground, facts)));
             }
         }
@@ -230,7 +259,7 @@ impl Policy {
             Some(ground) => denied.or(Some(ground.reason())),
             None => denied,
         };
-        let asks = found.port.is_some_and(|entry| entry.intercept);
+        let asks = found.port.is_some_and(|entry| entry.intercept) || self.content.refuse_secrets.is_some();
         Ok(Permit {
             destination: destination.clone(),
             protocol,
@@ -243,11 +272,18 @@ impl Policy {
             report: self.report || found.port.or(found.host).is_some_and(|entry| entry.report),
             intercepts: protocol == Protocol::Tls && !skipped && (asks || !bearing.is_empty() || self.has_credential(destination)),
             rules: bearing,
+            secrets: self.content.refuse_secrets.clone(),
         })
     }
 
     /// The order here is the order of the contract.
-    fn first_refusal<'a>(&'a self, facts: &Facts<'_>, found: Found<'a>, denying: Denying<'a>) -> Option<Ground<'a>> {
+    fn first_refusal<'a>(
+        &'a self,
+        facts: &Facts<'_>,
+        found: Found<'a>,
+        denying: Denying<'a>,
+        listed: &'a Result<Option<RuleRef>, Unread>,
+    ) -> Option<Ground<'a>> {
         let Facts { destination, way, .. } = *facts;
         let host = &destination.host;
         if self.access == Access::None && found.host.is_none() {
@@ -261,6 +297,11 @@ impl Policy {
         }
         if let Some(entry) = denying.enforced {
             return Some(Ground::Denied(entry));
+        }
+        match listed {
+            Ok(Some(rule)) => return Some(Ground::Listed(rule)),
+            Ok(None) => {}
+            Err(Unread) => return Some(Ground::Unlisted),
         }
         let any_name = self.access == Access::Full && host.name().is_some();
         if found.host.is_none() && !any_name {
@@ -286,16 +327,22 @@ impl Policy {
         let missed = || self.rules.allow.missed(host).map(|entry| entry.explain_miss(now)).unwrap_or_default();
         let rule = match ground {
             Ground::LevelNone => self.access_rule.as_ref(),
-            Ground::Unread(rule, _) => Some(rule),
-            Ground::LocalName | Ground::IpLiteral | Ground::Denied(_) | Ground::NotListed | Ground::Port(_) | Ground::WantsTls(_) => {
-                ground.entry().map(|entry| &entry.rule)
-            }
+            Ground::Unread(rule, _) | Ground::Listed(rule) => Some(rule),
+            Ground::LocalName
+            | Ground::IpLiteral
+            | Ground::Denied(_)
+            | Ground::Unlisted
+            | Ground::NotListed
+            | Ground::Port(_)
+            | Ground::WantsTls(_) => ground.entry().map(|entry| &entry.rule),
         };
         let detail = match ground {
             Ground::LevelNone => format!("The access level of {name} is none, which lets out only control_plane, and {host} is not on it."),
             Ground::LocalName => format!("{host} is a name of this host or of a metadata service, and never a destination."),
             Ground::IpLiteral => format!("{host} is an address, and no entry of {name} spells it out.{}", missed()),
             Ground::Denied(entry) => format!("{destination} is denied by {}; only taking that entry out would allow it.", entry.rule),
+            Ground::Listed(rule) => format!("{host} is denied by {rule}; only taking that line out would allow it."),
+            Ground::Unlisted => format!("The lists that {name} denies were not read, and nothing is allowed without them."),
             Ground::NotListed => format!("{host} is not on the list of {name}.{}", missed()),
             Ground::Port(Some(entry)) => format!("{host} is allowed by {}, but not on port {}.", entry.rule, destination.port),
             Ground::Port(None) => {
@@ -308,7 +355,8 @@ impl Policy {
         };
         let mut denial = Denial::new(ground.reason(), detail).of(destination);
         denial.rule = rule.cloned();
-        denial.allow_with = if matches!(ground, Ground::Unread(..)) { None } else { self.remedy(facts) };
+        let has_no_remedy = matches!(ground, Ground::Unread(..) | Ground::Listed(_) | Ground::Unlisted);
+        denial.allow_with = if has_no_remedy { None } else { self.remedy(facts) };
         denial
     }
 
@@ -331,44 +379,6 @@ impl Policy {
         entry.parse::<Pattern>().and_then(|pattern| pattern.check_width()).ok()?;
         let level = if self.access == Access::None { "access = \"custom\"\n" } else { "" };
         Some(format!("{level}allow = [\"{entry}\"]{declaration}"))
-    }
-}
-
-/// Why a destination is refused, before it is put into words.
-#[derive(Debug, Clone, Copy)]
-enum Ground<'a> {
-    LevelNone,
-    LocalName,
-    IpLiteral,
-    Denied(&'a Entry),
-    NotListed,
-    /// The entry matches the host alone; none where a level allows every name.
-    Port(Option<&'a Entry>),
-    WantsTls(Option<&'a Entry>),
-    /// A rule judges requests that cannot be seen.
-    Unread(&'a RuleRef, Option<&'a Entry>),
-}
-
-impl<'a> Ground<'a> {
-    fn reason(self) -> Reason {
-        match self {
-            Self::LevelNone => Reason::NetworkDisabled,
-            Self::LocalName => Reason::AddressNotAllowed,
-            Self::IpLiteral => Reason::IpLiteralNotAllowed,
-            Self::Denied(_) => Reason::HostDenied,
-            Self::NotListed => Reason::HostNotAllowed,
-            Self::Port(_) => Reason::PortNotAllowed,
-            Self::WantsTls(_) | Self::Unread(..) => Reason::OpaqueTunnel,
-        }
-    }
-
-    /// The entry that refuses, or that allows too little.
-    fn entry(self) -> Option<&'a Entry> {
-        match self {
-            Self::LevelNone | Self::LocalName | Self::IpLiteral | Self::NotListed => None,
-            Self::Denied(entry) => Some(entry),
-            Self::Port(entry) | Self::WantsTls(entry) | Self::Unread(_, entry) => entry,
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 
 /// Writes it as text, list by list.
 pub(crate) fn write(name: &str, show: &Show, out: &mut dyn Write) -> io::Result<()> {
-    let Show { access, access_rule, report, ech, limits: _, entries, rules: _, credentials: _ } = show;
+    let Show { access, access_rule, report, ech, entries, .. } = show;
     let place = access_rule.as_ref().map(|rule| format!("  ({}:{})", rule.source, rule.line)).unwrap_or_default();
     writeln!(out, "policy  {name}\naccess  {access}{place}\nreport  {report}\nech     {}", ech.as_str())?;
     write_limits(&show.limits, out)?;
@@ -37,18 +37,24 @@ pub(crate) fn write_inside(show: &Show, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nintercepted over TLS\n  {}", intercepted.into_iter().collect::<Vec<_>>().join(", "))?;
     }
     show.rules.iter().try_for_each(|rule| write_rule(rule, out))?;
-    write_credentials(&show.credentials, out)
+    write_credentials(&show.credentials, out)?;
+    write_content(show, out)
 }
 
 pub(crate) fn write_limits(limits: &Limits, out: &mut dyn Write) -> io::Result<()> {
-    let Limits { connections, tunnels, new_connections_per_second, requests_per_second } = limits;
+    let &Limits { connections, tunnels, new_connections_per_second, requests_per_second, dns_queries_per_second, .. } = limits;
     write!(out, "limits  connections {connections}, tunnels {tunnels}, a second: ")?;
-    writeln!(out, "connections {new_connections_per_second}, requests {requests_per_second}")
+    write!(out, "connections {new_connections_per_second}, requests {requests_per_second}, names {dns_queries_per_second}")?;
+    if let Some(octets) = limits.bytes_per_second {
+        write!(out, ", octets each way {octets}")?;
+    }
+    writeln!(out)?;
+    limits.upload_budget.map_or(Ok(()), |octets| writeln!(out, "budget  {octets} octets up"))
 }
 
 /// The whole of it as one object.
 pub(crate) fn as_json(name: &str, show: &Show) -> Value {
-    let Show { access, access_rule, report, ech, limits, entries, rules: _, credentials: _ } = show;
+    let Show { access, access_rule, report, ech, limits, entries, .. } = show;
     json!({
         "policy": name,
         "access": access.as_str(),
@@ -60,6 +66,7 @@ pub(crate) fn as_json(name: &str, show: &Show) -> Value {
         "intercepted": intercepted(show),
         "rules": rules_to_json(show),
         "credentials": credentials_to_json(show),
+        "content": content_to_json(show),
     })
 }
 
@@ -78,6 +85,9 @@ pub(crate) fn limits_to_json(limits: &Limits) -> Value {
         "tunnels": limits.tunnels,
         "new_connections_per_second": limits.new_connections_per_second,
         "requests_per_second": limits.requests_per_second,
+        "dns_queries_per_second": limits.dns_queries_per_second,
+        "bytes_per_second": limits.bytes_per_second,
+        "upload_budget": limits.upload_budget,
     })
 }
 
@@ -123,6 +133,25 @@ fn write_credentials(credentials: &[ShownCredential], out: &mut dyn Write) -> io
         writeln!(out, "  {}  {placement}{pin}  {}:{}", hosts.join(", "), rule.source, rule.line)?;
     }
     Ok(())
+}
+
+/// What may not leave, and what is denied beside the entries.
+pub(crate) fn content_to_json(show: &Show) -> Value {
+    json!({
+        "refuse_secrets": show.refuse_secrets.as_ref().map(rule_to_json),
+        "blocklists": show.blocklists.iter().map(|(name, entries)| json!({ "list": &**name, "entries": entries })).collect::<Vec<_>>(),
+    })
+}
+
+fn write_content(show: &Show, out: &mut dyn Write) -> io::Result<()> {
+    if show.refuse_secrets.is_none() && show.blocklists.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\ncontent")?;
+    if let Some(rule) = &show.refuse_secrets {
+        writeln!(out, "  no secret may leave, so every host is read that [tls] skip does not name  {}:{}", rule.source, rule.line)?;
+    }
+    show.blocklists.iter().try_for_each(|(name, entries)| writeln!(out, "  denied by {name}: {entries}"))
 }
 
 fn entry_to_json(entry: &ShownEntry) -> Value {

@@ -33,12 +33,14 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Equipped {
-    /// A policy with its credentials. A variable is read now; a file is looked at now, and read anew when it is needed.
+    /// A policy with its credentials and the lists that it denies. A variable is read now, and so are lists; a credential's file is looked
+    /// at now, and read anew when it is needed.
     ///
     /// # Errors
-    /// Every source that holds no credential now: where the document names it, and what is wrong with it.
-    pub(crate) fn new(policy: Policy, surroundings: &Surroundings<'_>) -> Result<Self, Vec<(Range<usize>, String)>> {
-        let mut problems = Vec::new();
+    /// Every source that holds no credential now, and every list that cannot be used: where the document names it, and what is wrong
+    /// with it.
+    pub(crate) fn new(mut policy: Policy, surroundings: &Surroundings<'_>) -> Result<Self, Vec<(Range<usize>, String)>> {
+        let mut problems = policy.read_blocklists(|name| surroundings.text(name)).err().unwrap_or_default();
         let mut credentials = Vec::new();
         for rule in policy.credentials() {
             match surroundings.source(rule.source()) {
@@ -69,6 +71,15 @@ impl Deref for Equipped {
 }
 
 impl Surroundings<'_> {
+    /// The text of a list.
+    fn text(&self, name: &str) -> Result<String, String> {
+        let content = (self.file)(&self.directory.join(name)).map_err(|error| format!("cannot read {name}: {error}"))?;
+        if content.len() > MAX_LIST {
+            return Err(format!("{name} is larger than {MAX_LIST} octets"));
+        }
+        String::from_utf8(content).map_err(|_| format!("{name} is not UTF-8"))
+    }
+
     fn source(&self, written: &CredentialSource) -> Result<Source, (Range<usize>, String)> {
         let formless = |name: &Spanned<String>| (name.span(), format!("a credential is {FORM}, and what {} holds is not", name.get_ref()));
         match written {
@@ -88,3 +99,6 @@ impl Surroundings<'_> {
         }
     }
 }
+
+/// Most octets of a list; about two million hosts.
+const MAX_LIST: usize = 64 << 20;

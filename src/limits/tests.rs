@@ -3,7 +3,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { connections: 3, tunnels: 2, new_connections_per_second: 5, requests_per_second: 10 };
+const LIMITS: Limits = Limits {
+    connections: 3,
+    tunnels: 2,
+    new_connections_per_second: 5,
+    requests_per_second: 10,
+    dns_queries_per_second: 10,
+    bytes_per_second: None,
+    upload_budget: None,
+};
 
 fn limits(bounds: Limits) -> (SessionLimits<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
@@ -68,7 +76,7 @@ fn requests_come_in_bursts_of_four_seconds() {
 
 #[test]
 fn zero_lets_nothing_through() {
-    let (limits, clock) = limits(Limits { connections: 0, tunnels: 0, new_connections_per_second: 0, requests_per_second: 0 });
+    let (limits, clock) = limits(Limits { connections: 0, tunnels: 0, new_connections_per_second: 0, requests_per_second: 0, ..LIMITS });
     clock.advance(Duration::from_secs(60));
     assert_eq!(limits.connection().unwrap_err(), limited(Limit::Connections, 1));
     assert_eq!(limits.tunnel().unwrap_err(), limited(Limit::Tunnels, 1));

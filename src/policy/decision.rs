@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use crate::{
     destination::{Destination, Host},
     reason::Reason,
+    wire::secrets::Found,
 };
 
 /// Which entry of which document decided, as the author wrote it.
@@ -58,12 +59,13 @@ pub struct Cleared {
     pub(super) origin_form: Option<Box<str>>,
     pub(super) body_limit: Option<BodyLimit>,
     pub(super) strips_method_override: bool,
+    pub(super) secrets: Option<SecretRule>,
 }
 
 impl Cleared {
     /// Leave for what no rule looks into.
     pub(super) fn plain(would_deny: Option<Reason>) -> Self {
-        Self { would_deny, origin_form: None, body_limit: None, strips_method_override: false }
+        Self { would_deny, origin_form: None, body_limit: None, strips_method_override: false, secrets: None }
     }
 
     /// What would have been refused, had report mode not let it through.
@@ -89,6 +91,11 @@ impl Cleared {
     /// Whether fields that make a server take another method have to go, since the method was judged.
     pub fn strips_method_override(&self) -> bool {
         self.strips_method_override
+    }
+
+    /// That the request has to be looked through for secrets, if it has.
+    pub fn secrets(&self) -> Option<&SecretRule> {
+        self.secrets.as_ref()
     }
 }
 
@@ -117,6 +124,43 @@ impl BodyLimit {
         let mut denial = Denial::new(Reason::BodyTooLarge, detail).of(destination);
         denial.rule = Some(rule.clone());
         Box::new(denial)
+    }
+}
+
+/// That no secret may leave in a request, by which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRule {
+    pub(super) rule: RuleRef,
+    pub(super) destination: Destination,
+    pub(super) report: bool,
+}
+
+impl SecretRule {
+    /// Whether what is found is only reported.
+    pub fn reports(&self) -> bool {
+        self.report
+    }
+
+    /// The refusal of a request in which something was found, `place` being such as "the header x-key".
+    pub fn found(&self, found: Found, place: &str) -> Box<Denial> {
+        let Self { rule, destination, .. } = self;
+        let detail = format!("{} holds {found}, which may not leave for {}, by {rule}.", Capitalized(place), destination.host);
+        let mut denial = Denial::new(Reason::SecretInRequest, detail).of(destination);
+        denial.rule = Some(rule.clone());
+        Box::new(denial)
+    }
+}
+
+/// As it begins a sentence.
+struct Capitalized<'a>(&'a str);
+
+impl fmt::Display for Capitalized<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        if let Some(first) = characters.next() {
+            write!(f, "{}{}", first.to_ascii_uppercase(), characters.as_str())?;
+        }
+        Ok(())
     }
 }
 

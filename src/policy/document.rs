@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use toml::{Spanned, de::DeValue};
 
 use super::{
+    content::WrittenContent,
     credential,
     decision::{Protocol, RuleRef},
     problem::{Problems, Source},
@@ -64,11 +65,25 @@ pub struct Limits {
     pub new_connections_per_second: u32,
     /// Requests a second; the burst is four times as many.
     pub requests_per_second: u32,
+    /// Names that are asked for a second; the burst is four times as many.
+    pub dns_queries_per_second: u32,
+    /// Octets a second, each way; any number where there is none.
+    pub bytes_per_second: Option<u64>,
+    /// Octets that may go up in all; any number where there is none.
+    pub upload_budget: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 2048, tunnels: 1024, new_connections_per_second: 500, requests_per_second: 500 }
+        Self {
+            connections: 2048,
+            tunnels: 1024,
+            new_connections_per_second: 500,
+            requests_per_second: 500,
+            dns_queries_per_second: 200,
+            bytes_per_second: None,
+            upload_budget: None,
+        }
     }
 }
 
@@ -88,6 +103,7 @@ pub(super) struct Document {
     pub(super) ech: Ech,
     pub(super) limits: Limits,
     pub(super) credentials: Vec<credential::Written>,
+    pub(super) content: WrittenContent,
 }
 
 /// An entry of `allow`, `deny` or `control_plane` as written: a string, or a table with more to say.
@@ -117,6 +133,7 @@ impl Document {
             ech: Ech::default(),
             limits: Limits::default(),
             credentials: Vec::new(),
+            content: WrittenContent::default(),
         }
     }
 
@@ -144,7 +161,10 @@ impl Document {
             document.parse_limits(limits, problems);
         }
         document.credentials = credential::read(&mut table, problems);
-        table.finish(LATER, problems);
+        if let Some(content) = table.table("content", problems) {
+            document.content = WrittenContent::parse(content, problems);
+        }
+        table.finish(&[], problems);
         document
     }
 
@@ -181,7 +201,10 @@ impl Document {
         set("tunnels", &mut self.limits.tunnels);
         set("new_connections_per_second", &mut self.limits.new_connections_per_second);
         set("requests_per_second", &mut self.limits.requests_per_second);
-        limits.finish(LATER_LIMITS, problems);
+        set("dns_queries_per_second", &mut self.limits.dns_queries_per_second);
+        self.limits.bytes_per_second = limits.octets("bytes_per_second", problems);
+        self.limits.upload_budget = limits.octets("upload_budget", problems);
+        limits.finish(&[], problems);
     }
 }
 
@@ -236,14 +259,6 @@ fn parse_speaks(table: &mut Table<'_>, problems: &mut Problems) -> Option<Spanne
     let tls = tls.map(|set| Spanned::new(set.span(), Protocol::Tls));
     tls.or_else(|| http.map(|set| Spanned::new(set.span(), Protocol::Http)))
 }
-
-/// Keys of the contract that this version does not have yet, with why.
-const LATER: &[(&str, &str)] = &[("content", "judging content needs interception, which this version does not have")];
-const LATER_LIMITS: &[(&str, &str)] = &[
-    ("dns_queries_per_second", "there is no DNS door in this version"),
-    ("bytes_per_second", "this version does not limit bytes"),
-    ("upload_budget", "this version does not limit bytes"),
-];
 
 /// The largest limit: four times it, the burst, still fits 32 bits.
 const MAX_LIMIT: u32 = 1_000_000_000;

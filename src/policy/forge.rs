@@ -92,7 +92,8 @@ impl ForgePermit {
     /// Leave to show a certificate for the host.
     pub fn interception(&self) -> Interception {
         let destination = self.destination.clone();
-        let expectation = Expectation { destination, protocol: Protocol::Tls, ech: Ech::Refuse, report: false, rules: Bearing::default() };
+        let expectation =
+            Expectation { destination, protocol: Protocol::Tls, ech: Ech::Refuse, report: false, secrets: None, rules: Bearing::default() };
         Interception { expectation }
     }
 
@@ -138,7 +139,7 @@ impl Policy {
         let rules = &self.rules;
         let denying = rules.deny.denying(destination, now).enforced.map(|entry| &entry.rule);
         let skipping = rules.skip.find(destination, now).port.map(|entry| &entry.rule);
-        let bearing = rules.requests.bearing_on(destination, now);
+        let bearing = rules.requests.bearing_on(destination, None, now);
         [denying, skipping, bearing.first()].into_iter().flatten().cloned().collect()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     addresses::{AddressRules, Own, explain_refused},
-    decision::{Denial, Protocol, RuleRef},
+    decision::{Denial, Protocol, RuleRef, SecretRule},
     requests::{Ech, Expectation},
     rules::Bearing,
 };
@@ -31,6 +31,8 @@ pub struct Permit {
     pub(super) report: bool,
     /// The rules about the destination.
     pub(super) rules: Bearing,
+    /// That no secret may leave for it.
+    pub(super) secrets: Option<RuleRef>,
     /// Whether TLS has to be looked into.
     pub(super) intercepts: bool,
 }
@@ -64,7 +66,8 @@ impl Permit {
     /// What the bytes of the connection will be held to.
     pub fn expectation(&self) -> Expectation {
         let Self { protocol, ech, report, .. } = *self;
-        Expectation { destination: self.destination.clone(), protocol, ech, report, rules: self.rules.clone() }
+        let secrets = self.secrets.clone().map(|rule| SecretRule { rule, destination: self.destination.clone(), report });
+        Expectation { destination: self.destination.clone(), protocol, ech, report, rules: self.rules.clone(), secrets }
     }
 
     /// Leave to end TLS here where it has to, so that requests can be judged: a rule names the host, or its entry asks for it.

@@ -1,7 +1,7 @@
 //! What the bytes of a permitted connection may show: the server name of a `ClientHello`, the head of an HTTP request.
 
 use super::{
-    decision::{Cleared, Denial, Protocol},
+    decision::{Cleared, Denial, Protocol, SecretRule},
     rules::{Bearing, Requested},
 };
 use crate::{
@@ -37,6 +37,7 @@ pub struct Expectation {
     pub(super) ech: Ech,
     pub(super) report: bool,
     pub(super) rules: Bearing,
+    pub(super) secrets: Option<SecretRule>,
 }
 
 /// What a `ClientHello` shows.
@@ -124,10 +125,12 @@ impl Expectation {
         let named = self.decide_names(facts)?;
         let &RequestFacts { method, origin_form, body_length, .. } = facts;
         let judged = self.rules.judge(&Requested { method, origin_form, body_length }, &self.destination);
+        let secrets = self.secrets.clone();
         if self.report {
-            return Ok(Cleared::plain(named.would_deny().or(judged.err().map(|denial| denial.reason))));
+            let would_deny = named.would_deny().or(judged.err().map(|denial| denial.reason));
+            return Ok(Cleared { secrets, ..Cleared::plain(would_deny) });
         }
-        judged
+        judged.map(|cleared| Cleared { secrets, ..cleared })
     }
 
     fn decide_names(&self, facts: &RequestFacts<'_>) -> Result<Cleared, Box<Denial>> {

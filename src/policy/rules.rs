@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::{
+    blocklist::Blocklist,
     decision::{BodyLimit, Cleared, Denial, RuleRef},
     index::Index,
     paths::PathPattern,
@@ -44,9 +45,14 @@ pub(super) struct RequestRule {
 #[derive(Debug, Default)]
 pub(super) struct RequestRules(pub(super) Vec<(Index, Arc<RequestRule>)>);
 
-/// The rules about one destination, in the order of the document.
+/// What is said about one destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Bearing(Vec<Arc<RequestRule>>);
+pub(super) struct Bearing {
+    /// In the order of the document.
+    rules: Vec<Arc<RequestRule>>,
+    /// Lists that deny a part of it.
+    denied: Option<Arc<[Blocklist]>>,
+}
 
 /// What rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -59,10 +65,10 @@ pub(super) struct Requested<'a> {
 }
 
 impl RequestRules {
-    /// The rules about a destination, by any address that dialling it might reach.
-    pub(super) fn bearing_on(&self, destination: &Destination, now: SystemTime) -> Bearing {
+    /// The rules about a destination, by any address that dialling it might reach, and lists that deny a part of it.
+    pub(super) fn bearing_on(&self, destination: &Destination, denied: Option<Arc<[Blocklist]>>, now: SystemTime) -> Bearing {
         let names = |hosts: &Index| hosts.denying(destination, now).enforced.is_some();
-        Bearing(self.0.iter().filter(|(hosts, _)| names(hosts)).map(|(_, rule)| rule.clone()).collect())
+        Bearing { rules: self.0.iter().filter(|(hosts, _)| names(hosts)).map(|(_, rule)| rule.clone()).collect(), denied }
     }
 
     pub(super) fn show(&self) -> Vec<ShownRule> {
@@ -89,11 +95,11 @@ impl RequestRule {
 
 impl Bearing {
     pub(super) fn first(&self) -> Option<&RuleRef> {
-        self.0.first().map(|rule| &rule.rule)
+        self.rules.first().map(|rule| &rule.rule)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty() && self.denied.is_none()
     }
 
     /// Judges a request by the first rule that takes its method and path. Paths are made canonical, and leave so, where
@@ -107,8 +113,14 @@ impl Bearing {
             return Ok(Cleared::plain(None));
         }
         let target = self.target(requested.origin_form, destination)?;
+        if let Some(denied) = target.as_ref().and_then(|target| self.find_denied(target, destination)) {
+            return Err(denied);
+        }
         let path = target.as_ref().map_or("", CanonicalTarget::path);
-        let taken = self.0.iter().find(|rule| rule.takes_method(requested.method) && rule.takes_path(path));
+        if self.rules.is_empty() {
+            return Ok(Cleared { origin_form: target.map(|target| target.to_string().into()), ..Cleared::plain(None) });
+        }
+        let taken = self.rules.iter().find(|rule| rule.takes_method(requested.method) && rule.takes_path(path));
         let Some(rule) = taken else {
             return Err(Box::new(self.explain(requested.method, target.as_ref(), destination)));
         };
@@ -123,12 +135,19 @@ impl Bearing {
             origin_form: target.map(|target| target.to_string().into()),
             body_limit: limit,
             strips_method_override: !rule.methods.is_empty(),
+            secrets: None,
         })
     }
 
-    /// The canonical target where a rule looks at paths.
+    fn find_denied(&self, target: &CanonicalTarget, destination: &Destination) -> Option<Box<Denial>> {
+        let rule = self.denied.as_ref()?.iter().find_map(|list| list.find_url(destination, target))?;
+        let detail = format!("{} is denied by {rule}; only taking that line out would allow it.", excerpt(target.path().as_bytes()));
+        Some(Box::new(Denial { rule: Some(rule), ..Denial::new(Reason::PathNotAllowed, detail).of(destination) }))
+    }
+
+    /// The canonical target where a rule or a list looks at paths.
     fn target(&self, origin_form: &str, destination: &Destination) -> Result<Option<CanonicalTarget>, Box<Denial>> {
-        if self.0.iter().all(|rule| rule.paths.is_empty()) {
+        if self.denied.is_none() && self.rules.iter().all(|rule| rule.paths.is_empty()) {
             return Ok(None);
         }
         CanonicalTarget::read(origin_form).map(Some).map_err(|error| {
@@ -140,12 +159,12 @@ impl Bearing {
 
     fn explain(&self, method: &str, target: Option<&CanonicalTarget>, destination: &Destination) -> Denial {
         let path = target.map_or("", CanonicalTarget::path);
-        let with_path = self.0.iter().find(|rule| rule.takes_path(path));
-        let with_method = self.0.iter().find(|rule| rule.takes_method(method));
+        let with_path = self.rules.iter().find(|rule| rule.takes_path(path));
+        let with_method = self.rules.iter().find(|rule| rule.takes_method(method));
         let host = &destination.host;
         let (reason, rule, detail) = match (with_method, with_path) {
             (Some(rule), None) => {
-                let paths = listed(self.0.iter().filter(|rule| rule.takes_method(method)).flat_map(|rule| &rule.paths));
+                let paths = listed(self.rules.iter().filter(|rule| rule.takes_method(method)).flat_map(|rule| &rule.paths));
                 (
                     Reason::PathNotAllowed,
                     Some(rule),
@@ -154,8 +173,8 @@ impl Bearing {
             }
             (_, with_path) => {
                 let methods =
-                    listed(self.0.iter().filter(|rule| rule.takes_path(path) || with_path.is_none()).flat_map(|rule| &rule.methods));
-                (Reason::MethodNotAllowed, with_path.or(self.0.first()), format!("{host} takes {methods} here and not {method}."))
+                    listed(self.rules.iter().filter(|rule| rule.takes_path(path) || with_path.is_none()).flat_map(|rule| &rule.methods));
+                (Reason::MethodNotAllowed, with_path.or(self.rules.first()), format!("{host} takes {methods} here and not {method}."))
             }
         };
         let mut denial = Denial::new(reason, detail).of(destination);

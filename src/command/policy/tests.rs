@@ -17,7 +17,7 @@ error: unknown key \"alow\"
 2 | alow = []
   | ^^^^
   |
-help: the keys here are access, include, allow, deny, control_plane, report, rule, addresses, tls, limits, credential
+help: the keys here are access, include, allow, deny, control_plane, report, rule, addresses, tls, limits, credential, content
 
 ";
     let expected = Done { code: 1, out: out.into(), err: "2 errors, 0 warnings\n".into() };
@@ -54,7 +54,7 @@ policy  policy.toml
 access  custom
 report  false
 ech     refuse
-limits  connections 2048, tunnels 1024, a second: connections 500, requests 500
+limits  connections 2048, tunnels 1024, a second: connections 500, requests 500, names 200
 
 allow
   *.example.com        policy.toml:1
@@ -74,7 +74,7 @@ policy  inside.toml
 access  custom
 report  false
 ech     refuse
-limits  connections 2048, tunnels 1024, a second: connections 500, requests 500
+limits  connections 2048, tunnels 1024, a second: connections 500, requests 500, names 200
 
 allow
   docs.example.com       inside.toml:2

@@ -2,7 +2,7 @@ use super::*;
 
 fn expectation(destination: &str, protocol: Protocol) -> Expectation {
     let destination = Destination::parse(destination.as_bytes(), None).unwrap();
-    Expectation { destination, protocol, ech: Ech::Refuse, report: false, rules: Bearing::default() }
+    Expectation { destination, protocol, ech: Ech::Refuse, report: false, rules: Bearing::default(), secrets: None }
 }
 
 fn reason(decision: Result<Cleared, Box<Denial>>) -> Option<Reason> {
