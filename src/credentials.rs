@@ -1,6 +1,7 @@
 //! The real credentials, which never enter a sandbox: where each comes from, and the one way into a request.
 
 mod equipped;
+mod held;
 mod injection;
 
 use std::{
@@ -25,6 +26,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::{
     equipped::{Equipped, Surroundings},
+    held::Held,
     injection::{authorize, masker, put_in},
 };
 use crate::secret::Secret;
@@ -79,12 +81,40 @@ pub(crate) struct Credential {
     source: Source,
     patience: Duration,
     latest: Mutex<Option<Run>>,
+    held: Mutex<Option<Arc<Secret>>>,
 }
 
 impl Credential {
     /// `patience` bounds one run of a command and one reading of a file.
     pub(crate) fn new(source: Source, patience: Duration) -> Self {
-        Self { source, patience, latest: Mutex::default() }
+        let held = match &source {
+            Source::Value(secret) => Some(Arc::new(Secret::new(secret.expose()))),
+            Source::File(_) | Source::Command { .. } => None,
+        };
+        Self { source, patience, latest: Mutex::default(), held: Mutex::new(held) }
+    }
+
+    /// The same, of which it is known what its source gave at the start.
+    #[must_use]
+    pub(crate) fn having_given(self, secret: Option<Secret>) -> Self {
+        if let Some(secret) = secret {
+            self.hold(Arc::new(secret));
+        }
+        self
+    }
+
+    /// What its source last gave.
+    pub(crate) fn held(&self) -> Option<Arc<Secret>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what its source gives, by the same pointer as long as it is the same.
+    fn hold(&self, secret: Arc<Secret>) -> Arc<Secret> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_ref().filter(|held| held.expose() == secret.expose()) {
+            Some(same) => Arc::clone(same),
+            None => Arc::clone(held.insert(secret)),
+        }
     }
 
     /// The credential as it is now. A file is read anew each time. A command is run when what it last gave is too old, once for all who
@@ -99,7 +129,7 @@ impl Credential {
             Source::File(path) => self.read(path.clone()).await,
             Source::Command { argv, max_age } => self.run(argv, *max_age).await,
         };
-        outcome.map_err(|problem| CredentialError { origin: self.source.to_string().into(), problem })
+        outcome.map(|secret| self.hold(secret)).map_err(|problem| CredentialError { origin: self.source.to_string().into(), problem })
     }
 
     async fn read(&self, path: PathBuf) -> Outcome {

@@ -9,6 +9,7 @@ mod ending;
 mod masked;
 mod patient;
 mod credential;
+mod secrets;
 mod redirects;
 mod request;
 mod websocket;
@@ -34,6 +35,7 @@ use crate::{
     audit::{Audit, Record},
     authority::LocalAuthority,
     backend::Backend,
+    credentials::Held,
     destination::{Destination, Host, OWN_PAGES},
     downstream::Patience,
     github::{RepositoryName, Service, push::RefName, route::Route},
@@ -45,6 +47,7 @@ use crate::{
     secret::Secret,
     sessions::{self, Governing, Session, Sessions},
     upstream::{Connected, Dialled, ExchangeTimeouts, Key, LazyTlsClient, Upstream},
+    wire::secrets::{Known, TooMany},
 };
 
 /// Everything a door needs to let something through, shared by all connections.
@@ -66,6 +69,8 @@ pub(crate) struct Gate {
     pub(crate) timeouts: ExchangeTimeouts,
     /// For requests that leave by TLS.
     pub(crate) tls: LazyTlsClient,
+    /// What `[content]` looks for.
+    pub(crate) held: Held,
     pub(crate) clock: fn() -> SystemTime,
     /// This process in a `Via` field, by which it recognizes its own requests.
     pub(crate) via: HeaderValue,
@@ -179,6 +184,12 @@ impl Gate {
     pub(crate) fn again(&self, subject: &Subject) -> Result<Subject, Refusal> {
         subject.session.standing((self.clock)()).map_err(refuse_session)?;
         Ok(Subject::of(Arc::clone(&subject.session)))
+    }
+
+    /// What no request may carry out: every real credential that this process holds, and tokens of known shapes.
+    fn known_secrets(&self) -> Result<Arc<Known>, TooMany> {
+        let of_forge = self.forge.as_ref().and_then(|forge| forge.credential.as_ref()?.held());
+        self.held.known(self.sessions.holders().secrets().chain(of_forge).collect())
     }
 
     /// Counts a limit that was met.

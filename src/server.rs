@@ -28,6 +28,7 @@ use crate::{
     authority::LocalAuthority,
     backend::Backend,
     config::{Config, Github, Resolver, Timeouts},
+    credentials::Held,
     doors,
     downstream::Patience,
     limits::Strangers,
@@ -90,6 +91,7 @@ impl Server {
             patience: patience(&config.timeouts),
             timeouts: exchange_timeouts(&config.timeouts),
             tls: LazyTlsClient::new(config.upstream_roots),
+            held: Held::default(),
             clock,
             via: pseudonym(),
         });

@@ -6,11 +6,12 @@ mod policies;
 mod store;
 mod redirects;
 mod session;
+mod error;
+mod holders;
 mod changes;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -23,6 +24,8 @@ pub(crate) use self::session::MAX_REFUSALS;
 pub(crate) use self::{
     changes::{ChangeError, Draft},
     digest::is_same_token,
+    error::SessionsError,
+    holders::Holders,
     session::{Governing, Identity, Refusal, Session},
     store::Store,
 };
@@ -77,53 +80,11 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
 }
 
-/// Settings that cannot all hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SessionsError {
-    DuplicateId(Arc<str>),
-    /// A session of the configuration has the id of one that was made over the admin interface.
-    TakenId(Arc<str>),
-    /// Two sessions have the same token.
-    SharedToken(Arc<str>, Arc<str>),
-    ShortToken(Arc<str>),
-    /// The entry is bound to a session that does not exist.
-    UnknownEntry(Arc<str>),
-    /// A session is to be proved by signed tokens, and there is no place for the keys.
-    NoState(Arc<str>),
-    /// The policy of a session made over the admin interface cannot be used.
-    Policy(Arc<str>, String),
-    /// The records cannot be read.
-    Store(String),
-}
-
-impl fmt::Display for SessionsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DuplicateId(id) => write!(f, "two sessions have the id {id:?}"),
-            Self::TakenId(id) => {
-                write!(f, "session {id:?} of the configuration has the id of one made over the admin interface, choose another")
-            }
-            Self::SharedToken(one, other) => write!(f, "sessions {one:?} and {other:?} have the same token, give each its own"),
-            Self::ShortToken(id) => write!(f, "the token of session {id:?} has fewer than {MIN_TOKEN} characters"),
-            Self::UnknownEntry(id) => write!(f, "listen.session names a session that does not exist: {id:?}"),
-            Self::NoState(id) => {
-                write!(
-                    f,
-                    "session {id:?} has no token and there is no place for keys to sign one: write [state] and dir = \"…\", and start anew"
-                )
-            }
-            Self::Policy(id, why) => write!(f, "the policy of session {id:?} cannot be used: {why}"),
-            Self::Store(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for SessionsError {}
-
 /// Every session there is: those of the configuration and those made over the admin interface.
 pub(crate) struct Sessions {
     entry: Entry,
     table: ArcSwap<Table>,
+    holders: ArcSwap<Holders>,
     generation: watch::Sender<u64>,
     /// When new settings were last found to be of no use; none where those in force came after them.
     kept_since: ArcSwapOption<SystemTime>,
@@ -148,8 +109,15 @@ impl Sessions {
             None => BTreeMap::new(),
         };
         let kept = Mutex::new(Kept { records, ..Kept::default() });
-        let sessions =
-            Self { entry, table: ArcSwap::default(), generation: watch::Sender::new(0), kept_since: ArcSwapOption::empty(), store, kept };
+        let sessions = Self {
+            entry,
+            table: ArcSwap::default(),
+            holders: ArcSwap::default(),
+            generation: watch::Sender::new(0),
+            kept_since: ArcSwapOption::empty(),
+            store,
+            kept,
+        };
         sessions.apply(settings)?;
         Ok(sessions)
     }
@@ -234,7 +202,7 @@ impl Sessions {
         for (_, session) in before.by_id.iter().filter(|(id, _)| !by_id.contains_key(*id)) {
             session.close(Reason::SessionRevoked);
         }
-        self.table.store(Arc::new(before.succeed(by_id, tokens.owners)));
+        self.put(before.succeed(by_id, tokens.owners));
         (kept.policy, kept.patience) = (settings.policy, settings.patience);
         self.kept_since.store(None);
         self.generation.send_replace(generation);
@@ -266,6 +234,16 @@ impl Sessions {
 
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
         self.table.load().by_id.get(id).cloned()
+    }
+
+    /// Who holds real credentials on behalf of all of them.
+    pub(crate) fn holders(&self) -> Arc<Holders> {
+        self.holders.load_full()
+    }
+
+    fn put(&self, table: Table) {
+        self.holders.store(Arc::new(Holders::of(table.by_id.values())));
+        self.table.store(Arc::new(table));
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

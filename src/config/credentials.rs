@@ -9,21 +9,23 @@ use super::sections::Reader;
 use crate::{
     credentials::{Credential, FORM, Source, read_line},
     policy::{CredentialSource, Table, read_source},
+    secret::Secret,
 };
 
 impl Reader<'_> {
     /// The credential that a table names, if it does. `patience` bounds whatever fetches it.
     pub(super) fn credential(&mut self, table: &mut Table<'_>, patience: Duration) -> Option<Arc<Credential>> {
         let written = table.table("credential", &mut self.problems)?;
-        let source = self.source(written)?;
-        Some(Arc::new(Credential::new(source, patience)))
+        let (source, given) = self.source(written)?;
+        Some(Arc::new(Credential::new(source, patience).having_given(given)))
     }
 
-    fn source(&mut self, table: Table<'_>) -> Option<Source> {
+    /// A source, and what a file gives now.
+    fn source(&mut self, table: Table<'_>) -> Option<(Source, Option<Secret>)> {
         match read_source(table, LATER_CREDENTIAL, &mut self.problems)? {
-            CredentialSource::Env(name) => self.credential_of_variable(&name),
+            CredentialSource::Env(name) => Some((self.credential_of_variable(&name)?, None)),
             CredentialSource::File(name) => self.credential_of_file(&name),
-            CredentialSource::Command(argv, max_age) => Some(Source::command(argv.into_inner(), &self.directory, max_age)),
+            CredentialSource::Command(argv, max_age) => Some((Source::command(argv.into_inner(), &self.directory, max_age), None)),
         }
     }
 
@@ -37,9 +39,10 @@ impl Reader<'_> {
     }
 
     /// A file that holds a credential now; it is read anew when the credential is needed.
-    fn credential_of_file(&mut self, name: &Spanned<String>) -> Option<Source> {
+    fn credential_of_file(&mut self, name: &Spanned<String>) -> Option<(Source, Option<Secret>)> {
         let content = Zeroizing::new(self.file(name)?);
-        self.formed(read_line(&content), name).map(|_| Source::File(self.directory.join(name.get_ref())))
+        let secret = self.formed(read_line(&content), name)?;
+        Some((Source::File(self.directory.join(name.get_ref())), Some(secret)))
     }
 
     fn formed<T>(&mut self, secret: Option<T>, name: &Spanned<String>) -> Option<T> {

@@ -12,7 +12,10 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::{Credential, FORM, Source, read_line};
-use crate::policy::{CredentialSource, Policy};
+use crate::{
+    policy::{CredentialSource, Policy},
+    secret::Secret,
+};
 
 /// A policy, and every credential it names, in its order.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Equipped {
         let mut credentials = Vec::new();
         for rule in policy.credentials() {
             match surroundings.source(rule.source()) {
-                Ok(source) => credentials.push(Credential::new(source, surroundings.patience)),
+                Ok((source, given)) => credentials.push(Credential::new(source, surroundings.patience).having_given(given)),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -54,6 +57,11 @@ impl Equipped {
     /// A policy that names no credential; one that does can put none in.
     pub(crate) fn bare(policy: Policy) -> Self {
         Self { policy, credentials: Box::default() }
+    }
+
+    /// Every credential, in the order of the document.
+    pub(crate) fn all_credentials(&self) -> &[Credential] {
+        &self.credentials
     }
 
     /// The credential that stands in this place of the document.
@@ -80,22 +88,23 @@ impl Surroundings<'_> {
         String::from_utf8(content).map_err(|_| format!("{name} is not UTF-8"))
     }
 
-    fn source(&self, written: &CredentialSource) -> Result<Source, (Range<usize>, String)> {
+    /// A source, and what a file gives now.
+    fn source(&self, written: &CredentialSource) -> Result<(Source, Option<Secret>), (Range<usize>, String)> {
         let formless = |name: &Spanned<String>| (name.span(), format!("a credential is {FORM}, and what {} holds is not", name.get_ref()));
         match written {
             CredentialSource::Env(name) => {
                 let value = (self.variable)(name.get_ref());
                 let value = value.ok_or_else(|| (name.span(), format!("the environment has no {}", name.get_ref())))?;
                 let secret = read_line(&Zeroizing::new(value.into_encoded_bytes()));
-                secret.map(Source::Value).ok_or_else(|| formless(name))
+                secret.map(|secret| (Source::Value(secret), None)).ok_or_else(|| formless(name))
             }
             CredentialSource::File(name) => {
                 let path = self.directory.join(name.get_ref());
                 let content = (self.file)(&path).map_err(|error| (name.span(), format!("cannot read {}: {error}", name.get_ref())))?;
                 let secret = read_line(&Zeroizing::new(content));
-                secret.map(|_| Source::File(path)).ok_or_else(|| formless(name))
+                secret.map(|secret| (Source::File(path), Some(secret))).ok_or_else(|| formless(name))
             }
-            CredentialSource::Command(argv, max_age) => Ok(Source::command(argv.get_ref().clone(), self.directory, *max_age)),
+            CredentialSource::Command(argv, max_age) => Ok((Source::command(argv.get_ref().clone(), self.directory, *max_age), None)),
         }
     }
 }

@@ -115,6 +115,24 @@ async fn a_file_is_read_each_time() {
 }
 
 #[tokio::test]
+async fn what_a_source_last_gave_is_held_by_one_pointer_while_it_is_the_same() {
+    let shown = |credential: &Credential| credential.held().map(|held| String::from_utf8(held.expose().to_vec()).unwrap());
+    let value = Credential::new(Source::Value(Secret::new("a-value")), LONG);
+    assert_eq!(shown(&value).as_deref(), Some("a-value"));
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("token");
+    fs::write(&path, "one").unwrap();
+    let file = Credential::new(Source::File(path.clone()), LONG);
+    assert_eq!(shown(&file), None);
+    let file = file.having_given(Some(Secret::new("one")));
+    let first = file.held().unwrap();
+    assert!(Arc::ptr_eq(&file.secret().await.unwrap(), &first));
+    fs::write(&path, "two").unwrap();
+    file.secret().await.unwrap();
+    assert_eq!(shown(&file).as_deref(), Some("two"));
+}
+
+#[tokio::test]
 async fn a_pipe_that_nobody_writes_into_is_not_waited_for() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("pipe");

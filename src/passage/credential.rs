@@ -29,10 +29,11 @@ pub(crate) struct Credited {
 /// Takes the sandbox's own credentials out of a request and, where it goes on by verified TLS (`secure`), puts the real ones in, if its
 /// destination has any. Such a request asks for
 /// the whole of an answer, not encoded, since a piece of a secret cannot be found in what is cut or compressed. The fields of the
-/// sandbox's hop are gone already: its `Connection` could name ours.
+/// sandbox's hop are gone already: its `Connection` could name ours. `check` sees what is left of the sandbox's own, before anything
+/// real is put in.
 ///
 /// # Errors
-/// [`Reason::CredentialNotAllowed`], and [`Reason::CredentialUnavailable`] where a source gives nothing.
+/// [`Reason::CredentialNotAllowed`], [`Reason::CredentialUnavailable`] where a source gives nothing, and what `check` finds.
 pub(crate) async fn credit(
     subject: &Subject,
     asked: &mut Asked,
@@ -40,11 +41,13 @@ pub(crate) async fn credit(
     destination: &Destination,
     headers: &mut HeaderMap,
     origin_form: &str,
+    check: impl FnOnce(&mut Asked, &str, &HeaderMap) -> Result<(), Refusal>,
 ) -> Result<Credited, Refusal> {
     let names: Vec<_> = headers.keys().cloned().collect();
     let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
     let facts = CredentialFacts { destination, names: &names, origin_form };
     let Some(substitution) = subject.policy().decide_credentials(&facts)? else {
+        check(asked, origin_form, headers)?;
         return Ok(Credited { origin_form: origin_form.to_owned(), masker: None });
     };
     asked.would_deny = asked.would_deny.or(substitution.would_deny);
@@ -52,6 +55,7 @@ pub(crate) async fn credit(
         headers.remove(name);
     }
     let mut origin_form = substitution.origin_form.into_owned();
+    check(asked, &origin_form, headers)?;
     if !secure {
         return Ok(Credited { origin_form, masker: None });
     }
@@ -148,7 +152,7 @@ mod tests {
             fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
         let destination = Destination::parse(host.as_bytes(), Some(if secure { 443 } else { 80 })).unwrap();
         let mut asked = Asked::new(Door::Proxy, Kind::Http);
-        let credited = credit(&subject(), &mut asked, secure, &destination, &mut headers, origin_form).await;
+        let credited = credit(&subject(), &mut asked, secure, &destination, &mut headers, origin_form, |_, _, _| Ok(())).await;
         let Credited { origin_form, masker } = credited.map_err(|refusal| refusal.reason())?;
         let mut fields: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         fields.sort();

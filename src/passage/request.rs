@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, Version, header, request};
+use http::{HeaderMap, Request, Response, Uri, Version, header, request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -23,6 +23,7 @@ use super::{
     masked::Masked,
     patient::Patient,
     redirects,
+    secrets::Search,
     standing::{Said, Stream},
 };
 use crate::{
@@ -61,7 +62,7 @@ pub(crate) async fn forward(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (parts, body) = request.into_parts();
-    let Judged { permit, cleared, said, place, parts, masker, trailers } =
+    let Judged { permit, cleared, said, place, parts, masker, search, trailers } =
         judge(gate, subject, asked, &errand, parts, body.size_hint().exact()).await?;
     let Errand { destination, way, dialled, secure, traffic, .. } = errand;
     let awaited = Arc::new(());
@@ -70,7 +71,7 @@ pub(crate) async fn forward(
     } else {
         Patient::untimed(body)
     };
-    let upload = Upload { allowance: Allowance::of(cleared.body_limit()), trailers, exceeded: Arc::default() };
+    let upload = Upload { allowance: Allowance::of(cleared.body_limit()), search, trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });
     let tls = if secure { Some(gate.tls.get()?) } else { None };
@@ -102,6 +103,8 @@ pub(super) struct Judged {
     pub(super) parts: request::Parts,
     /// What takes the real credentials out of the answer.
     pub(super) masker: Option<Masker>,
+    /// What looks through its body.
+    search: Option<Search>,
     /// Whether what follows its body passes.
     trailers: bool,
 }
@@ -135,11 +138,17 @@ pub(super) async fn judge(
     }
     let origin_form = cleared.origin_form().unwrap_or(origin_form);
     // What stands in a trailer would pass what was judged of the head.
-    let trailers = cleared.origin_form().is_none() && !cleared.strips_method_override() && !subject.policy().has_credential(destination);
-    let Credited { origin_form, masker } = credit(subject, asked, *secure, destination, &mut parts.headers, origin_form).await?;
+    let judged = cleared.origin_form().is_some() || cleared.strips_method_override() || cleared.secrets().is_some();
+    let trailers = !judged && !subject.policy().has_credential(destination);
+    let mut search = None;
+    let look = |asked: &mut Asked, origin_form: &str, headers: &HeaderMap| {
+        search = cleared.secrets().map(|rule| Search::of(gate, rule, asked, origin_form, headers)).transpose()?;
+        Ok(())
+    };
+    let Credited { origin_form, masker } = credit(subject, asked, *secure, destination, &mut parts.headers, origin_form, look).await?;
     parts.uri = Uri::try_from(origin_form)
         .map_err(|error| Refusal::new(Reason::BadRequest, format!("The request-target was refused: {error}.")))?;
-    Ok(Judged { permit, cleared, said, place, parts, masker, trailers })
+    Ok(Judged { permit, cleared, said, place, parts, masker, search, trailers })
 }
 
 /// Ends, and is on record, once an exchange whose answer is on its way may no longer be.
@@ -172,6 +181,8 @@ pub(super) fn receive(
 /// What a request body is held to.
 struct Upload {
     allowance: Allowance,
+    /// What looks through it, where it may hold no secret.
+    search: Option<Search>,
     /// Whether what follows the body passes.
     trailers: bool,
     /// Set once a frame went beyond it.
@@ -180,11 +191,19 @@ struct Upload {
 
 impl Upload {
     fn take(&mut self, frame: &Frame<Bytes>) -> Result<(), BoxError> {
-        self.allowance.take(frame).map_err(|denial| {
+        self.judge(frame).map_err(|denial| {
             let fault = BodyFault { reason: denial.reason, detail: denial.detail.clone() };
             let _ = self.exceeded.set(denial);
             fault.into()
         })
+    }
+
+    fn judge(&mut self, frame: &Frame<Bytes>) -> Result<(), Box<Denial>> {
+        self.allowance.take(frame)?;
+        if let (Some(search), Some(data)) = (&mut self.search, frame.data_ref()) {
+            search.take(data)?;
+        }
+        Ok(())
     }
 }
 

@@ -96,7 +96,7 @@ impl Sessions {
         kept.records.insert(id.clone(), Ok(record));
         let mut table = self.table.load().as_ref().clone();
         table.by_id.insert(id, Arc::clone(&session));
-        self.table.store(Arc::new(table));
+        self.put(table);
         Ok((session, token))
     }
 
@@ -153,7 +153,7 @@ impl Sessions {
             !forgotten
         });
         if kept.records.len() < before {
-            self.table.store(Arc::new(table));
+            self.put(table);
         }
     }
 }

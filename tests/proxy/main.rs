@@ -3,6 +3,7 @@
 //! - `destinations`: how hosts and ports may be spelled, and which are reached
 //! - `addresses`: what an allowed name may resolve to
 //! - `consistency`: CONNECT target, server name and Host have to agree
+//! - `contents`: secrets in requests, and lists of others that are denied
 //! - `credentials`: what a real credential is put into, and that nobody is shown it
 //! - `framing`: requests whose end is in doubt, and what is passed on of the rest
 //! - `responses`: answers whose end is in doubt, and what is passed back of the rest
@@ -36,6 +37,7 @@ mod agreement;
 mod authority;
 mod clients;
 mod consistency;
+mod contents;
 mod credentials;
 mod destinations;
 mod framing;

@@ -91,6 +91,7 @@ impl World {
             patience,
             timeouts: ExchangeTimeouts { tls_handshake: LIMIT, first_byte: LIMIT, idle: LIMIT },
             tls: LazyTlsClient::new(trusted),
+            held: crate::credentials::Held::default(),
             clock: now,
             via: HeaderValue::from_static("1.1 tidegate-test"),
         });

@@ -33,7 +33,7 @@ impl Ground {
         Self::with(origin, "", |setup| setup)
     }
 
-    /// With more lines of policy, in which `HOSTS` stands for both origins by name, and a setup of its own.
+    /// With more lines of policy, in which `HOSTS` stands for both origins by name and `OTHERS` by the other one, and a setup of its own.
     pub(crate) fn with(origin: impl Fn() -> Origin, policy: &str, setup: impl FnOnce(Setup) -> Setup) -> Self {
         let (plain, secure) = (origin(), origin().over_tls(identity::server(&["allowed.test", "other.test"])));
         let both = |host: &str| {
@@ -45,7 +45,7 @@ impl Ground {
             "allow = [{}, {}]\n[addresses]\nallow = [\"127.0.0.0/8\"]\n{}",
             both("allowed.test"),
             both("other.test"),
-            policy.replace("HOSTS", &hosts)
+            policy.replace("HOSTS", &hosts).replace("OTHERS", &hosts.replace("allowed.test", "other.test"))
         );
         let dns = Dns::loopback();
         let gate = setup(identity::trusted_by(Setup::new(policy).dns(dns.address()))).start();

@@ -1,0 +1,38 @@
+//! Who holds real credentials on behalf of sessions.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::Session;
+use crate::{
+    credentials::{Credential, Equipped},
+    secret::Secret,
+};
+
+/// The policies of all sessions and the credentials of their own, each once.
+#[derive(Default)]
+pub(crate) struct Holders {
+    policies: Vec<Arc<Equipped>>,
+    own: Vec<Arc<Credential>>,
+}
+
+impl Holders {
+    pub(super) fn of<'s>(sessions: impl Iterator<Item = &'s Arc<Session>>) -> Self {
+        let (mut seen, mut seen_own) = (HashSet::new(), HashSet::new());
+        let mut holders = Self::default();
+        for governing in sessions.map(|session| session.governing()) {
+            if seen.insert(Arc::as_ptr(&governing.policy)) {
+                holders.policies.push(Arc::clone(&governing.policy));
+            }
+            if let Some(own) = governing.credential.as_ref().filter(|own| seen_own.insert(Arc::as_ptr(own))) {
+                holders.own.push(Arc::clone(own));
+            }
+        }
+        holders
+    }
+
+    /// What they hold now.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Arc<Secret>> {
+        let of_policies = self.policies.iter().flat_map(|policy| policy.all_credentials());
+        of_policies.chain(self.own.iter().map(Arc::as_ref)).filter_map(Credential::held)
+    }
+}

@@ -1,0 +1,145 @@
+//! What may not leave whatever the host: secrets in requests that are read, and hosts and URLs on lists of others.
+
+use std::fs;
+
+use crate::harness::{
+    Approach, Ground, Origin, Site, eventually,
+    h2::{H2, Outcome, block, frame, headers},
+    origin::find,
+};
+
+const KEY: &str = "real-key-0123456789-abcdefghij";
+const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// Hosts to which no secret may go; a real credential belongs to `other.test` alone.
+fn ground() -> Ground {
+    let policy = "[content]\nrefuse_secrets = true\n[[credential]]\nhosts = [OTHERS]\nheader = \"x-api-key\"\nvalue = { env = \"KEY\" }\n";
+    Ground::with(|| Origin::saying("from the origin"), policy, |setup| setup.environment("KEY", KEY))
+}
+
+/// Refused for the secret, which nobody is told; what reached the origin does not hold it.
+#[track_caller]
+fn assert_held(site: &Site<'_>, sent: &str, secret: &str) {
+    let reply = site.ask(sent);
+    assert_eq!(reply.verdict(), (403, "secret_in_request"), "{:?}: {}", site.way, reply.text());
+    assert!(!reply.text().contains(secret), "{}", reply.text());
+    assert!(find(&site.origin.received(), secret.as_bytes()).is_none(), "{:?}: it has left", site.way);
+}
+
+#[test]
+fn a_secret_in_a_head_never_leaves() {
+    let ground = ground();
+    let encoded = "dXNlcjpyZWFsLWtleS0wMTIzNDU2Nzg5LWFiY2RlZmdoaWo=";
+    for site in ground.sites() {
+        let fields = [format!("X-Key: {KEY}"), format!("Authorization: Bearer {TOKEN}"), format!("Authorization: Basic {encoded}")];
+        for field in fields {
+            assert_held(&site, &String::from_utf8(site.request("GET", &field, "")).unwrap(), KEY);
+        }
+        for path in
+            [format!("/a?key={KEY}"), format!("/{TOKEN}/x"), KEY.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()]
+        {
+            let path = if path.starts_with('/') { path } else { format!("/{path}") };
+            assert_held(&site, &site.get(&path), KEY);
+        }
+        assert!(site.origin.received().is_empty(), "a head was refused");
+        assert_eq!(site.ask(site.get("/harmless?key=0")).text(), "from the origin");
+    }
+    ground.gate.wait_for_record(|record| record["reason"] == "secret_in_request" && record["verdict"] == "deny");
+    let recorded = ground.gate.audit_text();
+    assert!(!recorded.contains(KEY) && !ground.gate.stderr().contains(KEY), "{recorded}");
+}
+
+#[test]
+fn a_secret_in_a_body_never_leaves_whole() {
+    let ground = ground();
+    for site in ground.sites() {
+        for secret in [KEY, TOKEN] {
+            let (one, other) = secret.split_at(11);
+            let plain = format!("before {secret} behind");
+            let length = format!("Content-Length: {}", plain.len());
+            let whole = String::from_utf8(site.request("POST", &length, &plain)).unwrap();
+            assert_held(&site, &whole, secret);
+            let chunks = format!("{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n0\r\n\r\n", one.len(), other.len());
+            let cut = String::from_utf8(site.request("POST", "Transfer-Encoding: chunked", &chunks)).unwrap();
+            assert_held(&site, &cut, secret);
+        }
+    }
+}
+
+#[test]
+fn a_secret_cut_across_two_frames_of_http_2_is_caught() {
+    let ground = ground();
+    let site = ground.site(Approach::Intercepted);
+    for (one, other) in [KEY.split_at(7), TOKEN.split_at(30)] {
+        site.origin.forget();
+        let mut h2 = H2::connect(&site);
+        let stream = h2.stream();
+        let head = headers(stream, 0x4, &block(&h2.fields("POST", "/upload")));
+        let body = [frame(0, 0, stream, one.as_bytes()), frame(0, 0x1, stream, other.as_bytes())].concat();
+        h2.send([head, body].concat());
+        let outcome = h2.outcome(stream);
+        assert_eq!(outcome.reason().as_deref(), Some("secret_in_request"), "{outcome:?}");
+        assert!(find(&site.origin.received(), [one, other].concat().as_bytes()).is_none());
+    }
+    let mut h2 = H2::connect(&site);
+    assert!(matches!(h2.ask_for("/harmless"), Outcome::Answered(_)));
+}
+
+#[test]
+fn the_sandbox_s_own_key_is_replaced_at_the_host_that_has_a_real_one() {
+    let ground = ground();
+    let site = ground.site(Approach::Intercepted);
+    let mut client = site.secured_to("other.test", &["http/1.1"]);
+    let host = site.authority_of("other.test");
+    let reply = client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {TOKEN}\r\n\r\n")).reply();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let sent = site.origin.wait_for(|sent| find(sent, KEY.as_bytes()).is_some());
+    assert!(find(&sent, TOKEN.as_bytes()).is_none());
+    // In a place of its own choice it may not use the real one even there.
+    let mut client = site.secured_to("other.test", &["http/1.1"]);
+    let reply = client.send(format!("GET /?copy={KEY} HTTP/1.1\r\nHost: {host}\r\n\r\n")).reply();
+    assert_eq!(reply.verdict(), (403, "secret_in_request"));
+}
+
+#[test]
+fn in_report_mode_a_secret_passes_and_is_recorded() {
+    let ground = ground();
+    let policy = fs::read_to_string(ground.gate.path("policy.toml")).unwrap();
+    ground.gate.reload(&format!("report = true\n{policy}"));
+    let site = ground.site(Approach::Intercepted);
+    assert_eq!(site.ask(site.request("GET", &format!("X-Key: {TOKEN}"), "")).text(), "from the origin");
+    ground.gate.wait_for_record(|record| record["would_deny"] == "secret_in_request" && record["verdict"] == "allow");
+}
+
+#[test]
+fn lists_of_others_deny_hosts_and_urls_and_are_read_again_when_they_change() {
+    let list = "# of others\n0.0.0.0 other.test\nhttp://allowed.test:PLAIN/evil/\nhttps://allowed.test:SECURE/evil/\n";
+    let ground =
+        Ground::with(|| Origin::saying("from the origin"), "[content]\nblocklists = [\"bad.txt\"]\n", |setup| setup.file("bad.txt", ""));
+    let write = |text: &str| {
+        let before = ground.gate.metric("tidegate_policy_generation");
+        let [plain, secure] = [Approach::Tunnel, Approach::Intercepted].map(|way| ground.site(way).origin.port().to_string());
+        fs::write(ground.gate.path("bad.txt"), text.replace("PLAIN", &plain).replace("SECURE", &secure)).unwrap();
+        eventually("the list is read again", || ground.gate.metric("tidegate_policy_generation") > before);
+    };
+    for site in ground.sites() {
+        assert_eq!(site.ask(site.get("/evil/x")).status, 200);
+    }
+    write(list);
+    for site in ground.sites() {
+        let reply = site.ask(site.get("/evil/x"));
+        assert_eq!(reply.verdict(), (403, "path_not_allowed"), "{:?}", site.way);
+        assert!(reply.text().contains("bad.txt:"), "{}", reply.text());
+        assert_eq!(site.ask(site.get("/%65vil/x")).verdict(), (403, "path_not_allowed"));
+        assert!(site.origin.received().is_empty(), "a URL is on the list");
+        assert_eq!(site.ask(site.get("/evil")).status, 200);
+    }
+    let site = ground.site(Approach::Listener);
+    let denied = site.ask(format!("GET http://{}/ HTTP/1.1\r\nHost: {0}\r\n\r\n", site.authority_of("other.test")));
+    assert_eq!(denied.verdict(), (403, "host_denied"));
+    assert!(denied.json()["rule"].as_str().is_some_and(|rule| rule.contains("bad.txt:2")), "{}", denied.text());
+    // What is no list changes nothing.
+    fs::write(ground.gate.path("bad.txt"), "no host at all\n").unwrap();
+    eventually("the failure is counted", || ground.gate.metric("tidegate_policy_reloads_total{result=\"failed\"}") == 1);
+    assert_eq!(site.ask(site.get("/evil/x")).verdict(), (403, "path_not_allowed"));
+}
