@@ -20,6 +20,7 @@ use std::{
     time::SystemTime,
 };
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 pub(crate) use self::{
@@ -68,7 +69,7 @@ pub(crate) struct Gate {
     /// How long each wait for an upstream may take, once it is dialled.
     pub(crate) timeouts: ExchangeTimeouts,
     /// For requests that leave by TLS.
-    pub(crate) tls: LazyTlsClient,
+    pub(crate) tls: ArcSwap<LazyTlsClient>,
     /// What `[content]` looks for.
     pub(crate) held: Held,
     pub(crate) clock: fn() -> SystemTime,

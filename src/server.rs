@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
 use tokio::{
@@ -90,7 +91,7 @@ impl Server {
             metrics: numbers,
             patience: patience(&config.timeouts),
             timeouts: exchange_timeouts(&config.timeouts),
-            tls: LazyTlsClient::new(config.upstream_roots),
+            tls: ArcSwap::from_pointee(LazyTlsClient::new(config.upstream_roots)),
             held: Held::default(),
             clock,
             via: pseudonym(),
@@ -184,9 +185,15 @@ impl Server {
         match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential })
         {
             Ok(generation) => {
+                if !self.gate.tls.load().trusts(&config.upstream_roots) {
+                    self.gate.tls.store(Arc::new(LazyTlsClient::new(config.upstream_roots)));
+                }
                 self.gate.metrics.reloaded(Reload::Applied);
                 self.count_sessions();
-                tracing::info!(generation, "policies and sessions reloaded; listeners, timers and the rest stay as they were at start");
+                tracing::info!(
+                    generation,
+                    "policies, sessions and trusted roots reloaded; listeners, timers and the rest stay as they were at start"
+                );
             }
             Err(error) => {
                 tracing::error!(%error, "the old policies and sessions stay");

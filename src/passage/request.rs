@@ -74,14 +74,14 @@ pub(crate) async fn forward(
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), search, trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });
-    let tls = if secure { Some(gate.tls.get()?) } else { None };
-    let key = Key::new(subject.session.identity(), destination.clone(), tls);
+    let tls = if secure { Some(gate.tls.load().get()?) } else { None };
+    let key = Key::new(subject.session.identity(), destination.clone(), tls.as_ref());
     let route = gate.route(subject, asked, permit, dialled, key, &request).await?;
     let stream = Stream { subject: subject.clone(), destination, way, address: route.address().ip() };
     let response = tokio::select! {
         biased;
         refusal = stream.withdrawn_from(gate, &said) => return Err(refusal),
-        response = gate.upstream.exchange_over(route, cleared, tls, gate.timeouts, request) => response.map_err(|failure| {
+        response = gate.upstream.exchange_over(route, cleared, tls.as_ref(), gate.timeouts, request) => response.map_err(|failure| {
             exceeded.get().map_or_else(|| Refusal::from(failure), |denial| denial.clone().into())
         })?,
     };

@@ -78,12 +78,12 @@ pub(crate) async fn open(
     let dialled = gate.dial(subject, asked, permit, dialled).await?;
     let rule = dialled.permit().rule().cloned();
     asked.would_deny = dialled.permit().would_deny().or(asked.would_deny);
-    let tls = if secure { Some(gate.tls.get()?) } else { None };
+    let tls = if secure { Some(gate.tls.load().get()?) } else { None };
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
     let upgrade = tokio::select! {
         biased;
         refusal = stream.withdrawn_from(gate, &said) => return Err(refusal),
-        upgrade = gate.upstream.upgrade(dialled, cleared, tls, gate.timeouts, parts) => upgrade?,
+        upgrade = gate.upstream.upgrade(dialled, cleared, tls.as_ref(), gate.timeouts, parts) => upgrade?,
     };
     match upgrade {
         Upgrade::Declined(response) => {

@@ -103,11 +103,16 @@ impl LazyTlsClient {
         Self { extra, made: OnceLock::new() }
     }
 
+    /// Whether these are what it trusts beside the system's roots.
+    pub(crate) fn trusts(&self, extra: &[CertificateDer<'static>]) -> bool {
+        self.extra == extra
+    }
+
     /// # Errors
     /// [`Reason::TlsFailed`] where no client can be made; the operator finds the cause in the log.
-    pub(crate) fn get(&self) -> Result<&TlsClient, Failure> {
+    pub(crate) fn get(&self) -> Result<TlsClient, Failure> {
         let make = || TlsClient::new(&self.extra).inspect_err(|error| tracing::error!(%error, "there is no TLS to upstreams"));
-        self.made.get_or_init(make).as_ref().map_err(|error| Failure {
+        self.made.get_or_init(make).clone().map_err(|error| Failure {
             reason: Reason::TlsFailed,
             detail: format!("This proxy cannot speak TLS to upstreams: {error}."),
             address: None,
@@ -121,7 +126,7 @@ pub(super) fn speaks_h2(stream: &TlsStream<TcpStream>) -> bool {
 }
 
 /// Why there is no TLS client.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum TlsClientError {
     NoRoots,
     /// One of the operator's, counted from 1.

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::harness::{
     Dns, Nginx, Pki, Setup, Tidegate,
     client::ask,
+    eventually,
     program::{Ran, program, run},
 };
 
@@ -137,4 +138,21 @@ fn threat_44_a_bad_certificate_is_told_and_not_hidden_behind_a_good_leaf() {
     let ran = ground.curl(&[], "api.test", "/v1/file");
     assert!(ran.stdout.contains(" 502") && ran.stdout.contains("x-deny-reason: tls_failed"), "{}{}", ran.stdout, ran.said);
     assert!(ran.stdout.contains("certificate for another name"), "{}", ran.stdout);
+}
+
+#[test]
+fn roots_that_change_are_trusted_without_a_restart() {
+    let ground = Ground::new(RULE);
+    let own = std::fs::read_to_string(ground.pki.root()).unwrap();
+    let put = |root: &str| {
+        let before = ground.gate.metric("tidegate_policy_generation");
+        std::fs::write(ground.gate.path("origin-ca.pem"), root).unwrap();
+        eventually("the roots are read again", || ground.gate.metric("tidegate_policy_generation") > before);
+        ground.curl(&[], "api.test", "/v1/file").stdout
+    };
+    let strange = std::fs::read_to_string(Pki::for_names(&["api.test"]).root()).unwrap();
+    let refused = put(&strange);
+    assert!(refused.contains("x-deny-reason: tls_failed"), "{refused}");
+    let passed = put(&own);
+    assert!(passed.ends_with("from nginx"), "{passed}");
 }

@@ -90,7 +90,7 @@ impl World {
             metrics,
             patience,
             timeouts: ExchangeTimeouts { tls_handshake: LIMIT, first_byte: LIMIT, idle: LIMIT },
-            tls: LazyTlsClient::new(trusted),
+            tls: arc_swap::ArcSwap::from_pointee(LazyTlsClient::new(trusted)),
             held: crate::credentials::Held::default(),
             clock: now,
             via: HeaderValue::from_static("1.1 tidegate-test"),
