@@ -86,6 +86,7 @@ fn dot_segments_that_are_seen_after_trimming_or_folding() {
         "%EF%BC%8E",
         "%E2%80%A4%E2%80%A4",
         "%E2%80%A5",
+        "%EF%B8%B0",
         "%E2%80%A6",
         "%EF%B9%92.",
         "%E3%80%82%E3%80%82",
@@ -126,6 +127,8 @@ fn escapes_that_hide_something() {
         ("/org/a%E2%81%84b", '\u{2044}'),
         ("/org/..%EF%BC%BCevil", '\u{ff3c}'),
         ("/org/%EF%BC%852e", '\u{ff05}'),
+        ("/org/..%C2%A5evil", '\u{a5}'),
+        ("/org/..%E2%82%A9evil", '\u{20a9}'),
     ] {
         assert_eq!(problem(path), Problem::Hidden(hidden), "{path}");
     }
