@@ -4,10 +4,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, response};
+use http::{HeaderMap, HeaderName, StatusCode, response};
 use hyper::ext::ReasonPhrase;
 
-use super::{Asked, Subject, masked::mask_values};
+use super::{
+    Asked, Subject,
+    headers::{ask_for_whole, is_encoded},
+    masked::mask_values,
+};
 use crate::{
     credentials::{masker, put_in},
     destination::Destination,
@@ -70,22 +74,20 @@ pub(crate) async fn credit(
         put_in(placement, &secret, headers, &mut origin_form);
         secrets.push(secret);
     }
-    for name in [header::RANGE, header::IF_RANGE] {
-        headers.remove(name);
-    }
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    ask_for_whole(headers);
     Ok(Credited { origin_form, masker: Some(masker(&secrets)) })
 }
 
 /// Masks real credentials in the fields of an answer, whose body goes through [`Masked`](super::masked::Masked).
 ///
 /// # Errors
-/// [`Reason::UpstreamClosed`] where the body is encoded: what it holds cannot be seen.
+/// [`Reason::UpstreamClosed`] where the body is encoded, or only a piece: what it holds cannot be seen.
 pub(crate) fn mask_head(parts: &mut response::Parts, has_body: bool, masker: &Masker) -> Result<(), Refusal> {
-    let codings = parts.headers.get_all(header::CONTENT_ENCODING).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let encoded = codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    if encoded && has_body {
+    if has_body && is_encoded(&parts.headers) {
         return Err(Refusal::new(Reason::UpstreamClosed, ENCODED));
+    }
+    if has_body && parts.status == StatusCode::PARTIAL_CONTENT {
+        return Err(Refusal::new(Reason::UpstreamClosed, IN_PIECES));
     }
     mask_values(&mut parts.headers, masker);
     // The origin's own words beside the status code.
@@ -96,6 +98,7 @@ pub(crate) fn mask_head(parts: &mut response::Parts, has_body: bool, masker: &Ma
 const NOT_TO_BE_HAD: &str = "The credential for this host cannot be had at the moment; the operator's log says why.";
 const ENCODED: &str =
     "The upstream encoded its answer though it was asked not to, and what it shows of the proxy's credential could not be masked.";
+const IN_PIECES: &str = "The upstream answered with a piece though it was asked for the whole, and what it shows of the proxy's credential could not be masked.";
 
 #[cfg(test)]
 mod tests {
@@ -104,7 +107,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use http::Response;
+    use http::{HeaderValue, Response};
 
     use super::*;
     use crate::{

@@ -29,6 +29,19 @@ pub(crate) fn strip_path_override(headers: &mut HeaderMap) {
     strip(headers, &PATH_OVERRIDE);
 }
 
+/// Asks for the whole of an answer, not encoded, neither it nor the messages that it is made of.
+pub(crate) fn ask_for_whole(headers: &mut HeaderMap) {
+    strip(headers, &ASKS_FOR_LESS);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Whether an answer or the messages in it are encoded.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let values = ENCODING.iter().flat_map(|name| headers.get_all(*name));
+    let codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
 /// Takes these fields away however they are spelled.
 fn strip(headers: &mut HeaderMap, fields: &[&str]) {
     let is_one = |name: &&HeaderName| fields.iter().any(|field| is_same_name(name.as_str().as_bytes(), field.as_bytes()));
@@ -111,6 +124,11 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 const PATH_OVERRIDE: [&str; 4] = ["x-original-url", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-prefix"];
+/// Pieces (RFC 9110, section 14; the second as Netscape asked for them, which Apache may heed), and encodings: of the answer, and of
+/// messages in gRPC and Connect.
+const ASKS_FOR_LESS: [&str; 6] =
+    ["range", "request-range", "if-range", "accept-encoding", "grpc-accept-encoding", "connect-accept-encoding"];
+const ENCODING: [&str; 3] = ["content-encoding", "grpc-encoding", "connect-content-encoding"];
 const METHOD_OVERRIDE: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 const KEPT_AGAINST_CONNECTION: [HeaderName; 6] =

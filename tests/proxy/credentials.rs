@@ -159,9 +159,28 @@ fn threat_89_an_answer_whose_encoding_hides_what_it_shows_is_refused() {
     assert_eq!(answer.verdict(), (502, "upstream_closed"), "{}", answer.text());
     let sent = String::from_utf8_lossy(&site.origin.received()).to_ascii_lowercase();
     assert!(sent.contains("accept-encoding: identity\r\n") && !sent.contains("range:"), "{sent}");
+    assert_eq!(site.ask(site.request("GET", "Request_Range: bytes=0-3", "")).status, 502);
+    assert!(!String::from_utf8_lossy(&site.origin.received()).to_ascii_lowercase().contains("range:"));
     // No key of another host's went up, so none can come back.
     let authority = site.authority_of("other.test");
     let mut other = site.secured_to("other.test", &["http/1.1"]);
     let answer = other.send(format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n")).reply();
     assert_eq!((answer.status, answer.text().as_str()), (200, "abcd"));
+}
+
+#[test]
+fn threat_89_messages_in_an_answer_are_asked_for_unencoded_too_and_pieces_are_refused() {
+    for said in [
+        "200 OK\r\nContent-Type: application/grpc\r\nGrpc-Encoding: gzip",
+        "200 OK\r\nContent-Type: application/connect+proto\r\nConnect-Content-Encoding: gzip",
+        "206 Partial Content\r\nContent-Range: bytes 0-3/8",
+    ] {
+        let ground = ground(|| Origin::replying(format!("HTTP/1.1 {said}\r\nContent-Length: 4\r\n\r\nabcd")));
+        let site = ground.site(Approach::Intercepted);
+        let asked = "Content-Length: 0\r\nGrpc-Accept-Encoding: gzip\r\nConnect-Accept-Encoding: gzip";
+        let answer = site.ask(site.request("POST", asked, ""));
+        assert_eq!(answer.verdict(), (502, "upstream_closed"), "{said}: {}", answer.text());
+        let sent = String::from_utf8_lossy(&site.origin.received()).to_ascii_lowercase();
+        assert!(sent.contains("post /first http/1.1\r\n") && !sent.contains("gzip"), "{sent}");
+    }
 }
