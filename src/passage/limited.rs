@@ -1,7 +1,5 @@
 //! A request body that may not grow beyond what a rule says.
 
-use http_body::Frame;
-
 use crate::policy::{BodyLimit, Denial};
 
 /// What is left of a body's limit while it passes; none where no rule limits it.
@@ -13,13 +11,13 @@ impl Allowance {
         Self(limit.map(|limit| (limit.clone(), limit.octets())))
     }
 
-    /// Takes the octets of one frame off what is left.
+    /// Takes the octets of one piece off what is left.
     ///
     /// # Errors
-    /// The refusal of the body, whose frame may not pass: it holds the first octet too many.
-    pub(super) fn take<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Box<Denial>> {
-        let (Some((limit, left)), Some(data)) = (&mut self.0, frame.data_ref()) else { return Ok(()) };
-        *left = left.checked_sub(data.remaining() as u64).ok_or_else(|| limit.exceeded())?;
+    /// The refusal of the body, of which the piece may not pass: it holds the first octet too many.
+    pub(super) fn take(&mut self, octets: usize) -> Result<(), Box<Denial>> {
+        let Some((limit, left)) = &mut self.0 else { return Ok(()) };
+        *left = left.checked_sub(octets as u64).ok_or_else(|| limit.exceeded())?;
         Ok(())
     }
 }

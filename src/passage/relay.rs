@@ -113,13 +113,14 @@ impl Passing for Unseen {
 }
 
 /// Relays between two streams, each given as its two halves, until both directions have ended, one side breaks, or nothing moves for
-/// `idle`. A side that stops sending is shut down on the other side only (half-close). `passing` sees what goes down.
+/// `idle`. A side that stops sending is shut down on the other side only (half-close). Of `passing` one sees what goes up, the other what goes
+/// down.
 pub(crate) async fn relay<R, W, S, T>(
     (mut down_read, mut down_write): (R, W),
     (mut up_read, mut up_write): (S, T),
     idle: Duration,
     traffic: &Traffic,
-    passing: &mut impl Passing,
+    passing: (&mut impl Passing, &mut impl Passing),
 ) -> End
 where
     R: AsyncRead + Unpin,
@@ -127,11 +128,10 @@ where
     S: AsyncRead + Unpin,
     T: AsyncWrite + Unpin,
 {
-    let mut unseen = Unseen;
     let both = async {
         tokio::try_join!(
-            pump(&mut down_read, &mut up_write, Direction::Up, traffic, &mut unseen),
-            pump(&mut up_read, &mut down_write, Direction::Down, traffic, passing)
+            pump(&mut down_read, &mut up_write, Direction::Up, traffic, passing.0),
+            pump(&mut up_read, &mut down_write, Direction::Down, traffic, passing.1)
         )
     };
     tokio::select! {

@@ -199,7 +199,7 @@ impl Upload {
     }
 
     fn judge(&mut self, frame: &Frame<Bytes>) -> Result<(), Box<Denial>> {
-        self.allowance.take(frame)?;
+        self.allowance.take(frame.data_ref().map_or(0, Bytes::len))?;
         if let (Some(search), Some(data)) = (&mut self.search, frame.data_ref()) {
             search.take(data)?;
         }

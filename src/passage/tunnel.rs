@@ -64,7 +64,7 @@ async fn carry(
         }
         traffic.add(Direction::Up, early.len() as u64);
         drop(early);
-        relay(sandbox.split(), upstream.split(), gate.patience.idle, traffic, &mut Unseen).await
+        relay(sandbox.split(), upstream.split(), gate.patience.idle, traffic, (&mut Unseen, &mut Unseen)).await
     };
     let ended = tokio::select! {
         end = carried => Ok(end),

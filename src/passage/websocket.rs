@@ -15,13 +15,14 @@ use super::{
     credential::mask_head,
     ending::Ending,
     headers,
+    limited::Allowance,
     relay::{Passing, Traffic, relay},
     request::{Body, Errand, Judged, judge, note_withdrawal, receive},
     standing::{Said, Stream},
 };
 use crate::{
     limits::Slot,
-    policy::Way,
+    policy::{Denial, Way},
     reason::Reason,
     respond::Refusal,
     upstream::{Switched, Upgrade},
@@ -49,6 +50,7 @@ pub(crate) struct Socket {
     stream: Stream,
     said: Said,
     upstream: Switched,
+    upward: Upward,
     downward: Downward,
     ending: Ending,
     /// Of the connection upstream.
@@ -77,6 +79,7 @@ pub(crate) async fn open(
     }
     let dialled = gate.dial(subject, asked, permit, dialled).await?;
     let rule = dialled.permit().rule().cloned();
+    let upward = Upward { allowance: Allowance::of(cleared.body_limit()), exceeded: None };
     asked.would_deny = dialled.permit().would_deny().or(asked.would_deny);
     let tls = if secure { Some(gate.tls.load().get()?) } else { None };
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
@@ -97,7 +100,7 @@ pub(crate) async fn open(
             let traffic = Arc::new(Traffic::part_of(&traffic));
             let ending = Ending::of_socket(gate, &stream, asked, rule, traffic, slot);
             let downward = Downward { frames: ServerFrames::new(masker), whole: true, fault: None };
-            let socket = Socket { gate: Arc::clone(gate), stream, said, upstream, downward, ending, _place: place };
+            let socket = Socket { gate: Arc::clone(gate), stream, said, upstream, upward, downward, ending, _place: place };
             Ok(Answered { response, socket: Some(Box::new(socket)) })
         }
     }
@@ -126,16 +129,17 @@ fn agreement(mut head: response::Parts, gate: &Gate, version: Version, masker: O
 
 impl Socket {
     /// Relays until both sides have ended or the socket may no longer be; then the sandbox is told by a Close frame, if it is not in the
-    /// middle of another.
+    /// middle of another. What it sends is the body of its request.
     pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(self, sandbox: S) {
-        let Self { gate, stream, said, upstream, mut downward, mut ending, _place } = self;
+        let Self { gate, stream, said, upstream, mut upward, mut downward, mut ending, _place } = self;
         let traffic = Arc::clone(ending.traffic());
         let (mut from_sandbox, mut to_sandbox) = split(sandbox);
-        let carried = relay((&mut from_sandbox, &mut to_sandbox), split(upstream), gate.patience.idle, &traffic, &mut downward);
+        let passing = (&mut upward, &mut downward);
+        let carried = relay((&mut from_sandbox, &mut to_sandbox), split(upstream), gate.patience.idle, &traffic, passing);
         let withdrawn = tokio::select! {
             end = carried => {
                 tracing::debug!(destination = %stream.destination, ?end, "WebSocket ended");
-                None
+                upward.exceeded.map(Refusal::from)
             }
             refusal = stream.withdrawn_from(&gate, &said) => Some(refusal),
         };
@@ -147,16 +151,33 @@ impl Socket {
             return;
         };
         let reason = refusal.reason();
+        let code = if reason == Reason::BodyTooLarge { MESSAGE_TOO_BIG } else { SERVICE_RESTART };
         ending.end(Some(refusal));
         if downward.is_between_frames() {
             let farewell = async {
-                to_sandbox.write_all(&close(SERVICE_RESTART, reason.as_str())).await?;
+                to_sandbox.write_all(&close(code, reason.as_str())).await?;
                 to_sandbox.shutdown().await?;
                 // A socket that is closed with unread input resets the connection, and the frame would be lost.
                 tokio::io::copy(&mut from_sandbox, &mut tokio::io::sink()).await
             };
             let _ = timeout(FAREWELL, farewell).await;
         }
+    }
+}
+
+/// What goes up a WebSocket.
+struct Upward {
+    allowance: Allowance,
+    exceeded: Option<Box<Denial>>,
+}
+
+impl Passing for Upward {
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> io::Result<Cow<'b, [u8]>> {
+        let taken = self.allowance.take(bytes.len());
+        taken.map(|()| Cow::Borrowed(bytes)).map_err(|denial| {
+            self.exceeded = Some(denial);
+            io::ErrorKind::FileTooLarge.into()
+        })
     }
 }
 
@@ -188,7 +209,9 @@ impl Passing for Downward {
     }
 }
 
-/// The status of a Close frame: come back, and be judged anew (the IANA registry of WebSocket close codes).
+/// The status of a Close frame: more was sent than may be (RFC 6455, section 7.4.1).
+const MESSAGE_TOO_BIG: u16 = 1009;
+/// Come back, and be judged anew (the IANA registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 /// For the Close frame to arrive.
 const FAREWELL: Duration = Duration::from_millis(400);

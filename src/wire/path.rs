@@ -172,13 +172,14 @@ fn is_blank(character: char) -> bool {
 /// Characters that compatibility normalisation (Unicode NFKC) or a narrower character set makes `/`, `\` or `%` of, or names that
 /// hold one.
 const SEPARATORS: &[char] = &[
-    '\u{a5}', '\u{20a9}', '\u{2044}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{29f8}', '\u{fe68}', '\u{fe6a}',
-    '\u{ff05}', '\u{ff0f}', '\u{ff3c}',
+    '\u{a5}', '\u{20a9}', '\u{2044}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{29f8}',
+    '\u{fe68}', '\u{fe6a}', '\u{ff05}', '\u{ff0f}', '\u{ff3c}',
 ];
 /// Likewise `;`, first itself.
 const SEMICOLONS: &[char] = &[';', '\u{37e}', '\u{fe14}', '\u{fe54}', '\u{ff1b}'];
 /// Likewise one dot or more, first itself.
-const DOTS: &[char] = &['.', '\u{2024}', '\u{2025}', '\u{2026}', '\u{3002}', '\u{fe12}', '\u{fe19}', '\u{fe30}', '\u{fe52}', '\u{ff0e}', '\u{ff61}'];
+const DOTS: &[char] =
+    &['.', '\u{2024}', '\u{2025}', '\u{2026}', '\u{3002}', '\u{fe12}', '\u{fe19}', '\u{fe30}', '\u{fe52}', '\u{ff0e}', '\u{ff61}'];
 /// Visible ASCII that may not stand in a path.
 const FOREIGN: &[u8] = b"\"#<>?\\`";
 

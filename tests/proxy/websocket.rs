@@ -336,6 +336,28 @@ fn threat_52_in_absolute_form_bytes_pass_both_ways_and_are_counted() {
 }
 
 #[test]
+fn threat_52_what_a_websocket_sends_is_held_to_the_limit_of_its_rule() {
+    let rule = RULE.replace("methods", "max_request_body = 12\nmethods");
+    let origin = Origin::scripted(|conversation| {
+        conversation.request();
+        conversation.send(AGREED.as_bytes());
+        while conversation.read().is_some() {}
+    });
+    let ground = Scripted::new(origin, &rule, |setup| setup);
+    let mut client = ground.asking("/echo", "");
+    assert_eq!(client.reply().status, 101);
+    client.send("twelve of us");
+    let sent = ground.origin.wait_for(|bytes| bytes.ends_with(b"twelve of us"));
+    assert_eq!(client.send("!").exactly(18), b"\x88\x10\x03\xf1body_too_large");
+    client.assert_closed();
+    assert_eq!(ground.origin.connections(), [sent], "nothing beyond the limit leaves");
+    let end = ground.end();
+    let seen = (end["verdict"].as_str(), end["reason"].as_str(), end["bytes_up"].as_u64());
+    assert_eq!(seen, (Some("deny"), Some("body_too_large"), Some(12)), "{end:#}");
+    assert!(end["rule"].as_str().is_some_and(|rule| rule.contains("sockets")), "{end:#}");
+}
+
+#[test]
 fn threats_52_and_61_early_bytes_behind_a_refused_upgrade_are_no_request() {
     let origin = Origin::replying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
     let ground = Scripted::new(origin, RULE, |setup| setup);
