@@ -15,13 +15,16 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 pub(crate) use self::body::Body;
-use self::{body::Download, standing::Standing};
+use self::{
+    body::{Asking, Download},
+    standing::Standing,
+};
 use crate::{
     github::{
         self, RepositoryName, Service, check_content_type,
         route::{Kind, Route},
     },
-    passage::{Asked, Ending, Forge, Gate, Subject, Traffic},
+    passage::{Asked, Ending, Forge, Gate, Patient, Subject, Traffic},
     policy::RefChange,
     respond::{Answer, Refusal},
 };
@@ -61,6 +64,8 @@ pub(crate) async fn serve(
     let on_disk = subject.governing.grant.find(&route.repository).is_some_and(|granted| granted.upstream_path.is_some());
     asked.destination = gate.forge.as_ref().filter(|_| !on_disk).map(Forge::destination);
     let mut visit = Visit { gate, subject, asked, traffic: Arc::new(traffic) };
+    let (awaited, version) = (Arc::new(()), request.version());
+    let request = request.map(|body| Patient::new(body, version, gate.patience, &awaited));
     match route.kind {
         Kind::Advertisement(_) => fetch::advertise(&mut visit, route, &request).await,
         Kind::Rpc(Service::UploadPack) => fetch::serve(&mut visit, route, request).await,
@@ -74,7 +79,7 @@ pub(crate) fn whole(answer: Answer) -> Response<Body> {
 }
 
 /// How the body of a request for `service` is encoded, if git would read it as it is read here.
-fn check_body(service: Service, request: &Request<Incoming>) -> Result<github::ContentEncoding, Refusal> {
+fn check_body(service: Service, request: &Request<Asking>) -> Result<github::ContentEncoding, Refusal> {
     let values = |name| request.headers().get_all(name).iter().map(http::HeaderValue::as_bytes);
     let encoding = github::ContentEncoding::parse(service, values(header::CONTENT_ENCODING));
     let encoding = encoding.map_err(|error| Refusal {

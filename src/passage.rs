@@ -26,6 +26,7 @@ use http::HeaderValue;
 pub(crate) use self::{
     ending::Ending,
     forge::Forge,
+    patient::Patient,
     relay::{Direction, Traffic},
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},

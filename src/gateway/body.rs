@@ -18,11 +18,14 @@ use tokio::{
 };
 
 use crate::{
-    passage::{Direction, Ending, Traffic},
+    passage::{Direction, Ending, Patient, Traffic},
     respond::Refusal,
 };
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The body of one of git's requests.
+pub(super) type Asking = Patient<Incoming>;
 
 /// A body that goes to the sandbox: one of ours, or an upstream's.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -30,10 +33,10 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// A body on its way up: what was understood of it, written anew, then the rest as it arrives.
 pub(super) struct Upload {
     first: Option<Bytes>,
-    rest: Option<Incoming>,
+    rest: Option<Asking>,
     traffic: Arc<Traffic>,
     /// Gets what is left of the sandbox's upload, if the upstream takes no more of it.
-    back: Option<oneshot::Sender<Incoming>>,
+    back: Option<oneshot::Sender<Asking>>,
 }
 
 impl Upload {
@@ -43,7 +46,7 @@ impl Upload {
     }
 
     /// The upload, and what comes of its rest.
-    pub(super) fn new(first: Bytes, rest: Incoming, traffic: &Arc<Traffic>) -> (Self, Rest) {
+    pub(super) fn new(first: Bytes, rest: Asking, traffic: &Arc<Traffic>) -> (Self, Rest) {
         let (back, left) = oneshot::channel();
         let first = (!first.is_empty()).then_some(first);
         (Self { first, rest: Some(rest), traffic: Arc::clone(traffic), back: Some(back) }, Rest(left))
@@ -52,9 +55,9 @@ impl Upload {
 
 impl HttpBody for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
             this.traffic.add(Direction::Up, first.len() as u64);
@@ -92,7 +95,7 @@ impl Drop for Upload {
 }
 
 /// What the upstream did not take of an upload.
-pub(super) struct Rest(oneshot::Receiver<Incoming>);
+pub(super) struct Rest(oneshot::Receiver<Asking>);
 
 impl Rest {
     /// Reads and drops it, so that a client that still sends reads its answer.
@@ -103,13 +106,13 @@ impl Rest {
     }
 
     /// Waits until the upstream gets no more of it.
-    pub(super) async fn left(self) -> Option<Incoming> {
+    pub(super) async fn left(self) -> Option<Asking> {
         timeout(LET_GO, self.0).await.ok()?.ok()
     }
 }
 
 /// Reads and drops what is left of an upload, in bounded size and time.
-pub(super) async fn drain(mut body: Incoming) {
+pub(super) async fn drain(mut body: Asking) {
     let reading = async {
         let mut drained: u64 = 0;
         while drained < MAX_DRAINED {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
 
 use super::{
     Visit,
-    body::{Body, BoxError, Download, Upload},
+    body::{Asking, Body, BoxError, Download, Upload},
     check_body,
     errand::Errand,
     standing::Standing,
@@ -29,7 +28,7 @@ use crate::{
 };
 
 /// Answers `GET info/refs`.
-pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Request<Asking>) -> Result<Response<Body>, Refusal> {
     let permit = admit(visit, route)?;
     let service = permit.service();
     let mut errand = Errand::advertisement(permit, request.headers());
@@ -50,7 +49,7 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
 }
 
 /// Answers `POST git-upload-pack`.
-pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Asking>) -> Result<Response<Body>, Refusal> {
     let encoding = check_body(Service::UploadPack, &request)?;
     let protocol = protocol(Service::UploadPack, &request);
     let (headers, body) = (request.headers().clone(), request.into_body());
@@ -102,7 +101,7 @@ fn standing(visit: &Visit<'_>, route: &Route) -> Standing {
 }
 
 /// The version to ask for; pushes have none but the first.
-fn protocol(service: Service, request: &Request<Incoming>) -> Option<ProtocolVersion> {
+fn protocol(service: Service, request: &Request<Asking>) -> Option<ProtocolVersion> {
     let values = request.headers().get_all("git-protocol").iter().map(http::HeaderValue::as_bytes);
     ProtocolVersion::parse(values).filter(|_| service == Service::UploadPack)
 }

@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::{
     Visit,
-    body::{Body, Upload, drain},
+    body::{Asking, Body, Upload, drain},
     check_body,
     errand::{Errand, Trouble},
     whole,
@@ -24,10 +23,11 @@ use crate::{
     policy::{Denial, PushDenial, RefChange, decide_push},
     reason::Reason,
     respond::{self, Answer, Refusal},
+    upstream::BodyFault,
 };
 
 /// Answers `POST git-receive-pack`.
-pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request<Asking>) -> Result<Response<Body>, Refusal> {
     let checked = check_body(Service::ReceivePack, &request);
     let (headers, mut body) = (request.headers().clone(), request.into_body());
     let read = match checked {
@@ -60,7 +60,7 @@ struct Unread {
 }
 
 /// Reads as far as the list of commands goes, and whatever arrived behind it.
-async fn read_prelude(body: &mut Incoming) -> Result<(Prelude, BytesMut), Unread> {
+async fn read_prelude(body: &mut Asking) -> Result<(Prelude, BytesMut), Unread> {
     let (mut reader, mut bytes) = (PreludeReader::default(), BytesMut::new());
     let unread =
         |reader: &PreludeReader, reason, text| Unread { refusal: Refusal::new(reason, text), capabilities: reader.capabilities().cloned() };
@@ -72,14 +72,19 @@ async fn read_prelude(body: &mut Incoming) -> Result<(Prelude, BytesMut), Unread
         }
         match body.frame().await {
             Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            Some(Err(error)) => return Err(unread(&reader, Reason::BadRequest, format!("The push could not be read: {error}."))),
+            Some(Err(error)) => {
+                return Err(match error.downcast::<BodyFault>() {
+                    Ok(fault) => unread(&reader, fault.reason, fault.detail),
+                    Err(error) => unread(&reader, Reason::BadRequest, format!("The push could not be read: {error}.")),
+                });
+            }
             None => return Err(unread(&reader, Reason::BadRequest, "The push ended within its list of commands.".to_owned())),
         }
     }
 }
 
 /// Whether nothing follows; what does is read no further than its beginning.
-async fn ends(body: &mut Incoming) -> bool {
+async fn ends(body: &mut Asking) -> bool {
     loop {
         match body.frame().await {
             None => return true,
@@ -103,7 +108,7 @@ async fn push(
     headers: &HeaderMap,
     list: CommandList,
     bytes: BytesMut,
-    mut body: Incoming,
+    mut body: Asking,
 ) -> Result<Response<Body>, Refusal> {
     visit.asked.refs = list.updates.iter().map(|update| update.name.clone()).collect();
     let changes: Vec<_> = list.updates.iter().map(RefChange::from).collect();

@@ -3,12 +3,13 @@
 use std::{
     error::Error as StdError,
     pin::Pin,
-    sync::Weak,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
@@ -34,17 +35,14 @@ struct Limit {
 }
 
 impl<B: Body> Patient<B> {
-    /// `awaited` has to live until the answer begins.
-    pub(crate) fn timed(inner: B, patience: Patience, awaited: Weak<()>) -> Self {
-        let limit = match inner.size_hint().exact() {
+    /// The body of a request by `version`. `awaited` has to live until the answer begins.
+    pub(crate) fn new(inner: B, version: Version, patience: Patience, awaited: &Arc<()>) -> Self {
+        let limit = || match inner.size_hint().exact() {
             Some(_) => Limit { silence: patience.body, awaited: None },
-            None => Limit { silence: patience.idle, awaited: Some(awaited) },
+            None => Limit { silence: patience.idle, awaited: Some(Arc::downgrade(awaited)) },
         };
-        Self { inner, limit: Some(limit), timer: Timer::default() }
-    }
-
-    pub(crate) fn untimed(inner: B) -> Self {
-        Self { inner, limit: None, timer: Timer::default() }
+        let limit = (version == Version::HTTP_2).then(limit);
+        Self { inner, limit, timer: Timer::default() }
     }
 }
 

@@ -66,11 +66,7 @@ pub(crate) async fn forward(
         judge(gate, subject, asked, &errand, parts, body.size_hint().exact()).await?;
     let Errand { destination, way, dialled, secure, traffic, .. } = errand;
     let awaited = Arc::new(());
-    let body = if parts.version == Version::HTTP_2 {
-        Patient::timed(body, gate.patience, Arc::downgrade(&awaited))
-    } else {
-        Patient::untimed(body)
-    };
+    let body = Patient::new(body, parts.version, gate.patience, &awaited);
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), search, trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });

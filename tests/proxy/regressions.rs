@@ -15,6 +15,8 @@ use crate::harness::{
     Client, Dns, Origin, Setup, Tidegate,
     client::{ask, ask_for, get},
     eventually,
+    program::run,
+    script::node,
 };
 
 /// A policy that allows `a.test` on the origin's port.
@@ -189,3 +191,30 @@ fn credentials_that_nobody_asked_for_are_not_looked_at() {
     }
     assert!(!origin.received().to_ascii_lowercase().windows(19).any(|window| window == b"proxy-authorization"));
 }
+
+#[test]
+fn a_push_over_http_2_whose_body_stands_still_is_given_up() {
+    let gate = Setup::new("").tables("[[github]]\nhost = \"github.test\"").timeout("idle = \"1s\"").start();
+    let ran = run(node(SILENT_PUSH).arg(gate.proxy().to_string()), "nodejs");
+    assert_eq!(ran.stdout, "408 head_timeout\n", "{}", ran.said);
+    let record = gate.wait_for_record(|record| record["reason"] == "head_timeout");
+    assert_eq!((record["kind"].as_str(), record["repository"].as_str()), (Some("push"), Some("octo/spoon")), "{record:#}");
+}
+
+/// Begins a push over HTTP/2 and says no more, while other requests keep the connection busy.
+const SILENT_PUSH: &str = r#"
+const [http2, net, tls] = ["http2", "net", "tls"].map(require);
+const [host, port] = process.argv.at(-1).split(":");
+const socket = net.connect(port, host, () => socket.write("CONNECT github.test:443 HTTP/1.1\r\nHost: github.test:443\r\n\r\n"));
+socket.once("data", () => {
+  const secure = tls.connect({ socket, servername: "github.test", ALPNProtocols: ["h2"], rejectUnauthorized: false }, () => {
+    const client = http2.connect("https://github.test", { createConnection: () => secure });
+    const headers = { ":path": "/octo/spoon.git/git-receive-pack", "content-type": "application/x-git-receive-pack-request" };
+    const push = client.request({ ":method": "POST", ...headers });
+    push.on("response", (answer) => { console.log(answer[":status"], answer["x-deny-reason"]); process.exit(); });
+    push.on("error", (error) => { console.log(error.code); process.exit(); });
+    setInterval(() => client.request({ ":path": "/" }).resume(), 200);
+    setTimeout(() => { console.log("nobody gave it up"); process.exit(); }, 15000);
+  });
+});
+"#;
