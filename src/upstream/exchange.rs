@@ -69,7 +69,7 @@ impl Upstream {
     /// else over HTTP/1.1.
     ///
     /// Of the request's URI its path and query count. Host, `:authority` and scheme are the destination's, the framing is
-    /// ours, HTTP/2 leaves out Connection, and a cookie in crumbs is joined where HTTP/1.1 wants it whole; every other header, and
+    /// ours, HTTP/2 leaves out Connection, HTTP/1.1 ends the connection with a request that has a body, and a cookie in crumbs is joined where HTTP/1.1 wants it whole; every other header, and
     /// trailers both ways, pass as they are (in HTTP/1.1 those that `Trailer` names). An answer that comes early is returned at
     /// once, and the request's body goes on being sent until the answer's is dropped. A body that fails leaves an aborted request
     /// upstream, never a whole one. Whoever drops this or the answer's body before its end closes the connection, or resets its
@@ -87,12 +87,16 @@ impl Upstream {
         cleared: Cleared,
         tls: Option<&TlsClient>,
         timeouts: ExchangeTimeouts,
-        request: Request<B>,
+        mut request: Request<B>,
     ) -> Result<Response<ResponseBody>, Failure>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        if !request.body().is_end_stream() {
+            // Some servers answer without reading the body, and would read it as the next request, which nobody has judged.
+            request.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let endpoint = Endpoint { secure: tls.is_some(), destination: route.permit().destination().clone(), prefix: Box::default() };
         let about = About { endpoint: &endpoint, address: route.address(), timeouts };
         let (spare, mut sending) = Sending::new(&about, request)?;
@@ -150,6 +154,9 @@ impl Upstream {
     async fn ask(&self, about: &About<'_>, mut lease: Lease, sending: Sending) -> Result<Response<ResponseBody>, Trouble> {
         let timeouts = about.timeouts;
         let Sending { request, progress, fault } = sending;
+        if !request.body().is_end_stream() {
+            lease.carry_no_other();
+        }
         let request = about.addressed(request, lease.speaks_h2())?;
         let late = async { sleep_until(progress.clone().ended().await + timeouts.first_byte).await };
         let stalls = async {

@@ -105,6 +105,13 @@ impl Lease {
         }
     }
 
+    /// Lets a connection in HTTP/1 end with this exchange.
+    pub(super) fn carry_no_other(&mut self) {
+        if let Self::Sole(_, home) = self {
+            *home = None;
+        }
+    }
+
     /// Lets nobody use the connection after this exchange.
     pub(super) fn retire(self) {
         if let Self::Stream(stream) = &self {

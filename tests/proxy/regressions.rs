@@ -12,9 +12,10 @@ use std::{
 };
 
 use crate::harness::{
-    Client, Dns, Origin, Setup, Tidegate,
+    Approach, Client, Dns, Ground, Origin, Setup, Tidegate,
     client::{ask, ask_for, get},
     eventually,
+    origin::find,
     program::run,
     script::node,
 };
@@ -199,6 +200,44 @@ fn a_push_over_http_2_whose_body_stands_still_is_given_up() {
     assert_eq!(ran.stdout, "408 head_timeout\n", "{}", ran.said);
     let record = gate.wait_for_record(|record| record["reason"] == "head_timeout");
     assert_eq!((record["kind"].as_str(), record["repository"].as_str()), (Some("push"), Some("octo/spoon")), "{record:#}");
+}
+
+/// Answers every head it reads and knows of no bodies, as simple servers do.
+fn bodiless() -> Origin {
+    Origin::scripted(|conversation| {
+        let mut read = Vec::new();
+        while let Some(bytes) = conversation.read() {
+            read.extend(bytes);
+            while let Some(end) = find(&read, b"\r\n\r\n") {
+                let head: Vec<u8> = read.drain(..end + 4).collect();
+                conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                if find(&head.to_ascii_lowercase(), b"connection: close\r\n").is_some() {
+                    return;
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn a_body_is_not_read_as_a_request_by_a_server_that_knows_of_no_bodies() {
+    let ground = Ground::with(bodiless, "[[rule]]\nhosts = [HOSTS]\nmethods = [\"GET\"]\npaths = [\"/first\"]\n", |setup| setup);
+    let inner = "DELETE /second HTTP/1.1\r\nHost: x\r\n\r\n";
+    let lengths = [format!("Content-Length: {}", inner.len()), "Transfer-Encoding: chunked".to_owned()];
+    for approach in [Approach::Listener, Approach::Tunnel, Approach::Intercepted] {
+        let site = ground.site(approach);
+        let before = site.origin.connections().len();
+        for (length, body) in lengths.iter().zip([inner.to_owned(), format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len())]) {
+            let reply = site.ask(site.request("GET", length, &body));
+            assert_eq!((reply.status, reply.text().as_str()), (200, "ok"), "{approach:?} {length}");
+        }
+        assert_eq!(site.ask(site.get("/first")).status, 200);
+        let requests = site.origin.connections().split_off(before);
+        assert_eq!(requests.len(), 3, "{approach:?}: what had a body carries nothing else: {}", requests.concat().escape_ascii());
+        for sent in &requests[..2] {
+            assert!(find(&sent.to_ascii_lowercase(), b"connection: close\r\n").is_some(), "{approach:?}: {}", sent.escape_ascii());
+        }
+    }
 }
 
 /// Begins a push over HTTP/2 and says no more, while other requests keep the connection busy.
