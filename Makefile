@@ -7,7 +7,7 @@ SHELL := bash
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What the tests run beside ourselves, as command:package. libFuzzer is C++.
-TOOLS := c++:g++ curl:curl git:git nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip wget:wget
+TOOLS := c++:g++ curl:curl git:git nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip tinyproxy:tinyproxy-bin wget:wget
 
 # Where their libraries of other languages are, which tests/components names.
 COMPONENTS := target/components

@@ -5,6 +5,7 @@ mod repositories;
 mod credentials;
 mod sessions;
 mod github;
+mod parent;
 
 use std::{
     ffi::OsString,
@@ -26,6 +27,7 @@ use crate::{
     policy::{Problem, Problems, Source},
     secret::Secret,
     sessions::{Entry, SessionSettings},
+    upstream::Parent,
 };
 
 /// What a configuration may read beside its own text; the process itself, or a test's table.
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) audit: audit::Target,
     pub(crate) on_audit_failure: audit::OnFailure,
     pub(crate) resolver: Resolver,
+    /// The proxy through which everything upstream goes.
+    pub(crate) parent: Option<Parent>,
     /// Roots beside the system's; each was found to be a usable trust anchor.
     pub(crate) upstream_roots: Vec<CertificateDer<'static>>,
     pub(crate) timeouts: Timeouts,

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::{
     equipped::{Equipped, Surroundings},
     held::Held,
-    injection::{authorize, masker, put_in},
+    injection::{authorize, basic, masker, put_in},
 };
 use crate::secret::Secret;
 

@@ -16,6 +16,7 @@ mod websocket;
 mod tunnel;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -216,10 +217,10 @@ impl Gate {
         Ok(admitted)
     }
 
-    /// The connection to what was permitted: the one that CONNECT has dialled for it, if there is one. Either way its decision is on
-    /// record.
+    /// The connection to what was permitted itself: the one that CONNECT has dialled for it, if there is one. Either way its decision
+    /// is on record.
     async fn dial(&self, subject: &Subject, asked: &Asked, permit: Permit, dialled: Option<Dialled>) -> Result<Dialled, Refusal> {
-        if let Some(dialled) = dialled {
+        if let Some(dialled) = dialled.filter(Dialled::is_end_to_end) {
             self.readmit(subject, asked, permit, &dialled)?;
             return Ok(dialled);
         }
@@ -229,7 +230,7 @@ impl Gate {
 
     /// The same for a connection that was dialled earlier, under a policy that may have changed since.
     fn readmit(&self, subject: &Subject, asked: &Asked, permit: Permit, dialled: &Dialled) -> Result<(), Refusal> {
-        let admitted = permit.admit(&[dialled.address().ip()], &self.upstream.own())?;
+        let admitted = self.upstream.readmit(permit, dialled.address())?;
         self.record_admission(subject, asked, &admitted)
     }
 
@@ -255,17 +256,16 @@ impl Gate {
             }
             Err((permit, home)) => {
                 let admitted = self.admit(subject, asked, permit).await?;
-                Ok(Connected::Dialled(self.upstream.dial(admitted).await?, Some(home)))
+                let dialled = if key.is_plain() { self.upstream.dial_plain(admitted).await? } else { self.upstream.dial(admitted).await? };
+                Ok(Connected::Dialled(dialled, Some(home)))
             }
         }
     }
 
     fn record_admission(&self, subject: &Subject, asked: &Asked, admitted: &Admitted) -> Result<(), Refusal> {
         let permit = admitted.permit();
-        let mut record = asked.record().by(permit.rule()).would_deny(permit.would_deny().or(asked.would_deny));
-        if let Some(address) = admitted.addresses().first() {
-            record = record.at(address.ip());
-        }
+        let address = admitted.addresses().first().map(SocketAddr::ip);
+        let record = asked.record().by(permit.rule()).at(address).would_deny(permit.would_deny().or(asked.would_deny));
         if !admitted.dropped().is_empty() {
             tracing::info!(host = %permit.destination().host, dropped = ?admitted.dropped(), "addresses that may not be dialled");
         }
@@ -332,8 +332,8 @@ impl Gate {
         if let Some(from) = subject.and_then(|subject| redirects::explain(subject, denial, (self.clock)())) {
             record = record.redirected_by(from);
         }
-        if let Some(address) = denial.address {
-            record = record.at(address);
+        if denial.address.is_some() {
+            record = record.at(denial.address);
         }
         // It is refused either way; a record that is lost is counted by the audit itself.
         let _ = self.record(subject, record);

@@ -82,7 +82,7 @@ impl Server {
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
-            upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?,
+            upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?.through(config.parent),
             forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
             forge_hosts,
             backend: Backend::new(config.state.as_deref()),

@@ -28,6 +28,7 @@ mod origin;
 mod tls;
 mod upload;
 mod tasks;
+mod parent;
 mod connection;
 mod pool;
 mod lease;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     answer::ResponseBody,
     connected::Connected,
     exchange::ExchangeTimeouts,
+    parent::Parent,
     pool::{Key, MAX_IDLE},
     resolver::{NameServers, ResolverError},
     tasks::{Group, Tasks},
@@ -49,6 +51,7 @@ pub(crate) use self::{
 };
 use self::{
     names::Names,
+    parent::Line,
     pool::Pool,
     resolver::{Resolver, Unresolved},
 };
@@ -70,6 +73,8 @@ pub(crate) struct Upstream {
     dns_timeout: Duration,
     connect_timeout: Duration,
     own: ArcSwap<Own>,
+    /// The proxy through which everything goes, if there is one.
+    parent: Option<Arc<Parent>>,
     pool: Pool,
     metrics: Arc<Metrics>,
 }
@@ -80,7 +85,12 @@ impl Upstream {
     pub(crate) fn new(settings: &UpstreamSettings, metrics: Arc<Metrics>) -> Result<Self, ResolverError> {
         let UpstreamSettings { name_servers, dns_timeout, connect_timeout, keep_alive } = *settings;
         let names = Names::new(Resolver::new(name_servers, dns_timeout)?);
-        Ok(Self { names, dns_timeout, connect_timeout, own: ArcSwap::default(), pool: Pool::new(keep_alive), metrics })
+        Ok(Self { names, dns_timeout, connect_timeout, own: ArcSwap::default(), parent: None, pool: Pool::new(keep_alive), metrics })
+    }
+
+    /// Leads everything through this proxy, where there is one.
+    pub(crate) fn through(self, parent: Option<Parent>) -> Self {
+        Self { parent: parent.map(Arc::new), ..self }
     }
 
     /// Names the addresses and listeners that no permit may reach.
@@ -94,8 +104,13 @@ impl Upstream {
     }
 
     /// Resolves the destination and lets its permit admit addresses, those of a kept answer as those of a new one. A destination that
-    /// is an address is not resolved. An alias leads where it leads: the addresses at its end are judged.
+    /// is an address is not resolved. An alias leads where it leads: the addresses at its end are judged. Where a parent proxy resolves
+    /// the name, no address is judged.
     pub(crate) async fn resolve(&self, permit: Permit) -> Result<Admitted, Refused> {
+        let permit = match self.leave_to_parent(permit) {
+            Ok(admitted) => return Ok(admitted),
+            Err(permit) => permit,
+        };
         let answer = match &permit.destination().host {
             Host::Ip(address) => vec![*address],
             Host::Name(name) => self.look_up(name).await.map_err(Refused::Failed)?,
@@ -103,14 +118,42 @@ impl Upstream {
         permit.admit(&answer, &self.own.load()).map_err(Refused::Denied)
     }
 
+    /// Lets a permit of now admit what was dialled earlier, by the address that it leads to; none where a parent proxy knows it alone.
+    pub(crate) fn readmit(&self, permit: Permit, address: Option<IpAddr>) -> Result<Admitted, Box<Denial>> {
+        self.leave_to_parent(permit).or_else(|permit| permit.admit(address.as_slice(), &self.own.load()))
+    }
+
+    /// Gives the permit back where its addresses have to be judged: there is no parent proxy, or the address was spelled out.
+    fn leave_to_parent(&self, permit: Permit) -> Result<Admitted, Box<Permit>> {
+        if self.parent.is_some() { permit.admit_by_parent() } else { Err(Box::new(permit)) }
+    }
+
     /// Connects to the first of the admitted addresses that answers, within the connect timeout. The next address is
-    /// tried when the one before fails or has not answered for a quarter of a second (RFC 8305, section 5).
+    /// tried when the one before fails or has not answered for a quarter of a second (RFC 8305, section 5). A parent proxy connects
+    /// to the destination instead, and has the connect timeout for its answer too.
     ///
     /// # Errors
-    /// [`Reason::ConnectFailed`], [`Reason::UpstreamTimeout`].
+    /// [`Reason::ConnectFailed`], [`Reason::UpstreamTimeout`]; of the parent proxy also [`Reason::DnsFailed`] and
+    /// [`Reason::LoopDetected`].
     pub(crate) async fn dial(&self, admitted: Admitted) -> Result<Dialled, Failure> {
-        let (stream, address) = self.connect(&interleaved(admitted.addresses())).await?;
-        Ok(Dialled { stream, address, admitted })
+        self.dial_over(admitted, Line::Tunnel).await
+    }
+
+    /// The same for requests in plain HTTP and nothing else: a parent proxy is asked for each of them.
+    pub(crate) async fn dial_plain(&self, admitted: Admitted) -> Result<Dialled, Failure> {
+        self.dial_over(admitted, Line::Requests).await
+    }
+
+    async fn dial_over(&self, admitted: Admitted, line: Line) -> Result<Dialled, Failure> {
+        let addresses = admitted.addresses();
+        let reached = match &self.parent {
+            None => self.connect(&interleaved(addresses)).await?.into(),
+            Some(parent) => {
+                let stream = self.reach_by(parent, admitted.permit().destination(), line).await?;
+                Reached { stream, address: addresses.first().copied(), parent: line.asks(parent) }
+            }
+        };
+        Ok(Dialled { reached, admitted })
     }
 
     async fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
@@ -147,7 +190,7 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// What failed and why: one whole sentence.
     pub(crate) detail: String,
-    /// The address that was dialled (the first of several).
+    /// The address that was dialled (the first of several); never a parent proxy's.
     pub(crate) address: Option<SocketAddr>,
 }
 
@@ -188,9 +231,24 @@ impl fmt::Display for Failure {
 /// A connection upstream that has carried no byte, and cannot before its bytes are cleared.
 #[derive(Debug)]
 pub(crate) struct Dialled {
-    stream: TcpStream,
-    address: SocketAddr,
+    reached: Reached,
     admitted: Admitted,
+}
+
+/// A connection that leads upstream.
+#[derive(Debug)]
+struct Reached {
+    stream: TcpStream,
+    /// Where it leads; none where a parent proxy has resolved the name.
+    address: Option<SocketAddr>,
+    /// Who reads the requests in the destination's place.
+    parent: Option<Arc<Parent>>,
+}
+
+impl From<(TcpStream, SocketAddr)> for Reached {
+    fn from((stream, address): (TcpStream, SocketAddr)) -> Self {
+        Self { stream, address: Some(address), parent: None }
+    }
 }
 
 impl Dialled {
@@ -198,14 +256,23 @@ impl Dialled {
         self.admitted.permit()
     }
 
-    /// The address that was dialled: one of those admitted.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// The destination's address that was dialled: one of those admitted; none where a parent proxy has resolved the name.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.reached.address.map(|address| address.ip())
+    }
+
+    /// Whether the destination itself is at its other end, whatever is spoken.
+    pub(crate) fn is_end_to_end(&self) -> bool {
+        self.reached.parent.is_none()
     }
 
     /// Gives the connection to whoever shows that what goes over it was judged.
-    pub(crate) fn open(self, _cleared: Cleared) -> TcpStream {
-        self.stream
+    pub(crate) fn open(self, cleared: Cleared) -> TcpStream {
+        self.reach(cleared).stream
+    }
+
+    fn reach(self, _cleared: Cleared) -> Reached {
+        self.reached
     }
 }
 

@@ -120,10 +120,10 @@ impl Record {
         Self { would_deny: reason, ..self }
     }
 
-    /// Dialled at this address.
+    /// Dialled at this address, where it is known.
     #[must_use]
-    pub(crate) fn at(self, address: IpAddr) -> Self {
-        Self { address: Some(address), ..self }
+    pub(crate) fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// Over: so many bytes went upstream and downstream in that time.

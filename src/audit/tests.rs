@@ -60,7 +60,7 @@ fn a_record_has_every_field() {
         .requesting("GET", Some("/a/b?secret=1"))
         .by(Some(&rule))
         .would_deny(Some(Reason::HostNotAllowed))
-        .at(IpAddr::from([192, 0, 2, 1]))
+        .at(Some(IpAddr::from([192, 0, 2, 1])))
         .ended(10, 2000, Duration::from_micros(12_999));
     fixture.open(&fixture.path(), OnFailure::Refuse).record(&record).unwrap();
     let written = lines(&fixture.path());

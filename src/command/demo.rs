@@ -241,6 +241,7 @@ fn config(set: &Set<'_>) -> Result<Config, Failure> {
         audit: Target::File(format!("/dev/fd/{}", set.records.as_raw_fd()).into()),
         on_audit_failure: OnFailure::Refuse,
         resolver: Resolver::Server(set.names.address()),
+        parent: None,
         upstream_roots: Vec::new(),
         timeouts: Timeouts::default(),
         warnings: Vec::new(),

@@ -20,6 +20,7 @@ use crate::{
     audit::{OnFailure, Target},
     credentials::{Equipped, Surroundings},
     policy::{Policy, Problem, Problems, Source, Table},
+    upstream::Parent,
 };
 
 /// Reads one configuration.
@@ -88,7 +89,7 @@ impl<'e> Reader<'e> {
         let policy = self.default_policy(&mut whole);
         let (audit, on_audit_failure) = self.audit(&mut whole);
         let resolver = self.resolver(&mut whole);
-        let upstream_roots = self.upstream_roots(&mut whole);
+        let (parent, upstream_roots) = self.upstream(&mut whole);
         let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry, timeouts.credential);
         let github = self.githubs(&mut whole, timeouts.credential, &sessions);
         whole.finish(&[], &mut self.problems);
@@ -104,6 +105,7 @@ impl<'e> Reader<'e> {
             audit,
             on_audit_failure,
             resolver,
+            parent,
             upstream_roots,
             timeouts,
             warnings,
@@ -321,11 +323,13 @@ impl<'e> Reader<'e> {
         Resolver::System
     }
 
-    fn upstream_roots(&mut self, whole: &mut Table<'_>) -> Vec<CertificateDer<'static>> {
-        let Some(mut table) = whole.table("upstream", &mut self.problems) else { return Vec::new() };
+    fn upstream(&mut self, whole: &mut Table<'_>) -> (Option<Parent>, Vec<CertificateDer<'static>>) {
+        let Some(mut table) = whole.table("upstream", &mut self.problems) else { return (None, Vec::new()) };
+        let proxy = table.string("proxy", &mut self.problems);
         let file = table.string("ca_file", &mut self.problems);
-        table.finish(LATER_UPSTREAM, &mut self.problems);
-        file.and_then(|file| self.certificates(&file)).unwrap_or_default()
+        table.finish(&[], &mut self.problems);
+        let roots = file.and_then(|file| self.certificates(&file)).unwrap_or_default();
+        (proxy.and_then(|proxy| self.parent(&proxy)), roots)
     }
 
     /// The roots in a file that the document names.
@@ -386,6 +390,5 @@ const LATER_LISTEN: &[(&str, &str)] = &[
     ("transparent", "this version does not have the transparent door"),
     ("dns", "this version does not have the DNS door"),
 ];
-const LATER_UPSTREAM: &[(&str, &str)] = &[("proxy", "this version does not have parent proxies")];
 
 const LISTEN_HELP: &str = "write [listen] and proxy = \"127.0.0.1:3128\"";

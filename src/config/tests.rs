@@ -79,6 +79,8 @@ fn everything_there_is() {
     assert_eq!(config.on_audit_failure, audit::OnFailure::Continue);
     assert_eq!(config.resolver, Resolver::Server("[2001:db8::53]:53".parse().unwrap()));
     assert_eq!(config.upstream_roots.len(), 1);
+    let parent = config.parent.map(|parent| format!("{parent:?} {parent}")).unwrap();
+    assert!(parent.ends_with("port: 3128 }, credentials: Some((\"child\", Secret(…))) } The parent proxy p.example:3128"), "{parent}");
     let seconds = Duration::from_secs;
     let timeouts = Timeouts {
         head: Duration::from_millis(500),
@@ -320,6 +322,7 @@ on_failure = "continue"
 resolver = "[2001:db8::53]:53"
 [upstream]
 ca_file = "ca.pem"
+proxy = "http://child:secret@p.example:3128"
 [timeouts]
 head = "500ms"
 client_hello = "1s"
@@ -551,8 +554,8 @@ serve.toml:6:12: error: no name server: "192.0.2.53:0"
         "LISTENPOLICY[upstream]\nca_file = \"missing.pem\"\nproxy = \"http://p\"\n",
         r#"
 serve.toml:6:11: error: cannot read missing.pem: no such file
-serve.toml:7:1: error: unknown key "proxy"
-  help: this version does not have parent proxies
+serve.toml:7:9: error: the URL of a parent proxy names its host and its port
+  help: write "http://HOST:PORT" or "http://USER:PASSWORD@HOST:PORT", where "@" and "/" in a password are "%40" and "%2F"
 "#,
     ),
     (

@@ -44,21 +44,34 @@ pub(crate) fn masker(secrets: &[Arc<Secret>]) -> Masker {
 }
 
 fn insert_basic(headers: &mut HeaderMap, user: &str, secret: &Secret) {
+    headers.remove(AUTHORIZATION);
+    if let Some(value) = basic(user, secret) {
+        headers.insert(AUTHORIZATION, value);
+    }
+}
+
+/// User and password as a field's value (RFC 7617), never shown by `Debug`.
+pub(crate) fn basic(user: &str, secret: &Secret) -> Option<HeaderValue> {
     let pair = Zeroizing::new([user.as_bytes(), b":", secret.expose()].concat());
     // Room for all of it, so that no part stays where a smaller buffer was.
     let mut value = Zeroizing::new(String::with_capacity(SCHEME.len() + pair.len().div_ceil(3) * 4));
     value.push_str(SCHEME);
     BASE64_STANDARD.encode_string(pair.as_slice(), &mut value);
-    insert(headers, &AUTHORIZATION, value.as_bytes());
+    hidden(value.as_bytes())
 }
 
 /// Where a value could not stand in a field, none stands there.
 fn insert(headers: &mut HeaderMap, name: &http::HeaderName, value: &[u8]) {
     headers.remove(name);
-    if let Ok(mut value) = HeaderValue::from_bytes(value) {
-        value.set_sensitive(true);
+    if let Some(value) = hidden(value) {
         headers.insert(name, value);
     }
+}
+
+fn hidden(value: &[u8]) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// With this user name GitHub takes every kind of token for git.

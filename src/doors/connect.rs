@@ -116,11 +116,11 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     gate.within(subject.session.limits().request())?;
     let slot = gate.within(subject.session.limits().tunnel())?;
     let admitted = gate.admit(subject, asked, permit).await?;
-    let dialled = gate.upstream.dial(admitted).await?;
-    Ok(match (interception, dialled.permit().protocol()) {
-        (Some(interception), _) => Opened::Intercepted(Beyond::Upstream(interception, Box::new(dialled)), slot),
-        (None, Protocol::Http) => Opened::Http(dialled, slot),
-        (None, Protocol::Tls | Protocol::Any) => Opened::Tunnel(dialled, slot),
+    let protocol = admitted.permit().protocol();
+    Ok(match (interception, protocol) {
+        (Some(interception), _) => Opened::Intercepted(Beyond::Upstream(interception, Box::new(gate.upstream.dial(admitted).await?)), slot),
+        (None, Protocol::Http) => Opened::Http(gate.upstream.dial_plain(admitted).await?, slot),
+        (None, Protocol::Tls | Protocol::Any) => Opened::Tunnel(gate.upstream.dial(admitted).await?, slot),
     })
 }
 

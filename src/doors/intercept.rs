@@ -88,7 +88,7 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, op
     };
     let stream = beyond.dialled().map(|dialled| {
         let destination = dialled.permit().destination().clone();
-        Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address().ip() }
+        Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address() }
     });
     let withdrawn = async {
         match &stream {

@@ -35,7 +35,7 @@ impl Ending {
             gate: Arc::clone(gate),
             subject: subject.clone(),
             asked: asked.clone(),
-            address: dialled.map(|dialled| dialled.address().ip()),
+            address: dialled.and_then(Dialled::address),
             rule: permit.and_then(|permit| permit.rule().cloned()),
             would_deny: permit.and_then(Permit::would_deny),
             traffic: Arc::new(Traffic::new(&gate.metrics)),
@@ -54,7 +54,7 @@ impl Ending {
         slot: Option<Slot>,
     ) -> Self {
         let mut ending = Self::of_exchange(gate, &stream.subject, asked, traffic);
-        (ending.address, ending.rule) = (Some(stream.address), rule);
+        (ending.address, ending.rule) = (stream.address, rule);
         ending.place = slot.map(|slot| (slot, gate.metrics.tunnel()));
         ending
     }
@@ -99,10 +99,7 @@ impl Drop for Ending {
         // Free before anyone can read that it is.
         self.place = None;
         let Self { gate, subject, asked, traffic, .. } = self;
-        let mut record = asked.record().by(self.rule.as_ref()).would_deny(self.would_deny);
-        if let Some(address) = self.address {
-            record = record.at(address);
-        }
+        let record = asked.record().by(self.rule.as_ref()).at(self.address).would_deny(self.would_deny);
         let record = record.ended(traffic.up(), traffic.down(), traffic.duration());
         match self.refusal.take() {
             // Nobody is left to be told that the end of a tunnel could not be recorded.

@@ -73,7 +73,7 @@ pub(crate) async fn forward(
     let tls = if secure { Some(gate.tls.load().get()?) } else { None };
     let key = Key::new(subject.session.identity(), destination.clone(), tls.as_ref());
     let route = gate.route(subject, asked, permit, dialled, key, &request).await?;
-    let stream = Stream { subject: subject.clone(), destination, way, address: route.address().ip() };
+    let stream = Stream { subject: subject.clone(), destination, way, address: route.address() };
     let response = tokio::select! {
         biased;
         refusal = stream.withdrawn_from(gate, &said) => return Err(refusal),

@@ -18,8 +18,8 @@ pub(crate) struct Stream {
     pub(crate) subject: Subject,
     pub(crate) destination: Destination,
     pub(crate) way: Way,
-    /// The address that was dialled.
-    pub(crate) address: IpAddr,
+    /// The destination's address that was dialled, where it is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What a request says that rules judge; its host was judged when it came.
@@ -60,7 +60,7 @@ impl Stream {
         let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
         also(&permit)?;
         let until = [subject.governing.expires, permit.until()].into_iter().flatten().min();
-        permit.admit(&[*address], &gate.upstream.own())?;
+        gate.upstream.readmit(permit, *address)?;
         Ok(until)
     }
 }

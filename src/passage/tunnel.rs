@@ -55,7 +55,7 @@ async fn carry(
     traffic: &Traffic,
 ) -> Result<(), Refusal> {
     let destination = dialled.permit().destination().clone();
-    let stream = Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address().ip() };
+    let stream = Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address() };
     let mut upstream = dialled.open(cleared);
     let (mut sandbox, early) = downstream.into_parts();
     let carried = async {

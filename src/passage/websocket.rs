@@ -82,7 +82,7 @@ pub(crate) async fn open(
     let upward = Upward { allowance: Allowance::of(cleared.body_limit()), exceeded: None };
     asked.would_deny = dialled.permit().would_deny().or(asked.would_deny);
     let tls = if secure { Some(gate.tls.load().get()?) } else { None };
-    let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address().ip() };
+    let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address() };
     let upgrade = tokio::select! {
         biased;
         refusal = stream.withdrawn_from(gate, &said) => return Err(refusal),

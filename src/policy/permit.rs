@@ -12,7 +12,10 @@ use super::{
     requests::{Ech, Expectation},
     rules::Bearing,
 };
-use crate::{destination::Destination, reason::Reason};
+use crate::{
+    destination::{Destination, Host},
+    reason::Reason,
+};
 
 /// Leave to resolve and dial one destination, once. Only judging makes one; dialling consumes it.
 #[derive(Debug)]
@@ -105,7 +108,16 @@ impl Permit {
         Ok(Admitted { permit: self, addresses, dropped })
     }
 
-    /// The same for the address of a connection that is open already, which has to be admitted as it is. Where it is not, the
+    /// Admits a name as it is, for a parent proxy that resolves it: no address is judged. Where the sandbox spelled out an address, the
+    /// permit is given back, to be judged by that.
+    pub fn admit_by_parent(self) -> Result<Admitted, Box<Self>> {
+        match self.destination.host {
+            Host::Name(_) => Ok(Admitted { permit: self, addresses: Vec::new(), dropped: Vec::new() }),
+            Host::Ip(_) => Err(Box::new(self)),
+        }
+    }
+
+    /// The same as [`admit`](Self::admit) for the address of a connection that is open already, which has to be admitted as it is. Where it is not, the
     /// permit is given back, for another connection.
     pub fn admit_open(self, address: IpAddr, own: &Own) -> Result<Admitted, Box<Self>> {
         match self.addresses.judge(&self.destination, address, own, self.now) {
@@ -150,7 +162,7 @@ impl Admitted {
         &self.permit
     }
 
-    /// Never empty.
+    /// Empty only where a parent proxy resolves the name.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

@@ -1,6 +1,6 @@
 //! The connection that a request goes over: one of the session's own that has carried others, or a new one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Request;
 use http_body::Body;
@@ -27,10 +27,15 @@ impl Connected {
         }
     }
 
-    /// The address that the connection leads to, which the request's permit has admitted.
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The destination's address that the connection leads to, which the request's permit has admitted; none where a parent proxy has
+    /// resolved the name.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.socket_address().map(|address| address.ip())
+    }
+
+    pub(super) fn socket_address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Dialled(dialled, _) => dialled.address(),
+            Self::Dialled(dialled, _) => dialled.reached.address,
             Self::Reused(reused) => reused.lease.address(),
         }
     }
@@ -72,7 +77,11 @@ impl Upstream {
                 }
                 Found::Nothing(home) => return Err((permit, home)),
             };
-            match permit.admit_open(lease.address().ip(), &self.own.load()) {
+            let admitted = self.leave_to_parent(permit).or_else(|permit| match lease.address() {
+                Some(address) => permit.admit_open(address.ip(), &self.own.load()),
+                None => Err(permit),
+            });
+            match admitted {
                 Ok(admitted) => return Ok(Reused { lease, admitted }),
                 Err(given_back) => {
                     permit = *given_back;

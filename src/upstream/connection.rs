@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     origin::{Origin, Turn},
+    parent::Parent,
     tasks::Tasks,
     upload::Upload,
 };
@@ -31,14 +32,15 @@ use super::{
 pub(super) struct Sole {
     pub(super) sender: http1::SendRequest<Upload>,
     pub(super) turn: Turn,
-    pub(super) address: SocketAddr,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) parent: Option<Arc<Parent>>,
     pub(super) opened: Instant,
     _tasks: Tasks,
 }
 
 impl Sole {
     /// Over a stream whose first request, by `method`, is sent next.
-    pub(super) async fn open<S>(stream: S, address: SocketAddr, method: &Method) -> hyper::Result<Self>
+    pub(super) async fn open<S>(stream: S, address: Option<SocketAddr>, parent: Option<Arc<Parent>>, method: &Method) -> hyper::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -46,7 +48,7 @@ impl Sole {
         let origin = TokioIo::new(Origin::new(stream, turn.clone()));
         let (sender, connection) = http1::Builder::new().max_headers(H1_MAX_FIELDS).max_buf_size(SEND_BUFFER).handshake(origin).await?;
         tasks.group().execute(async { drop(connection.await) });
-        Ok(Self { sender, turn, address, opened: Instant::now(), _tasks: tasks })
+        Ok(Self { sender, turn, address, parent, opened: Instant::now(), _tasks: tasks })
     }
 
     /// Whether another request may be sent over it.
@@ -70,13 +72,13 @@ pub(super) struct Shared {
     retired: AtomicBool,
     /// When the last exchange ended, where none is under way.
     idle_since: Mutex<Instant>,
-    pub(super) address: SocketAddr,
+    pub(super) address: Option<SocketAddr>,
     pub(super) opened: Instant,
     _tasks: Tasks,
 }
 
 impl Shared {
-    pub(super) async fn open<S>(stream: S, address: SocketAddr) -> hyper::Result<Arc<Self>>
+    pub(super) async fn open<S>(stream: S, address: Option<SocketAddr>) -> hyper::Result<Arc<Self>>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

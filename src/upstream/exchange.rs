@@ -13,17 +13,16 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Failure, Upstream,
+    Failure, Reached, Upstream,
     answer::ResponseBody,
     connected::{Connected, is_repeatable},
     connection::{Shared, Sole},
-    interleaved,
     lease::{Hold, Lease, Unsent},
     pool::Home,
     tls::{self, TlsClient},
     upload::{self, BodyFault, Fault, FirstFault, LengthInDoubt, Outgoing, Progress, Upload},
 };
-use crate::{destination::Host, endpoint::Endpoint, policy::Cleared, reason::Reason, wire::http1::HeadError};
+use crate::{endpoint::Endpoint, policy::Cleared, reason::Reason, wire::http1::HeadError};
 
 /// How long each wait of an exchange may take, beside resolving and connecting.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +56,10 @@ impl Upstream {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let (stream, address) = self.reach(endpoint).await?;
-        let about = About { endpoint, address, timeouts };
+        let reached = self.reach(endpoint).await?;
+        let about = About { endpoint, address: reached.address, timeouts };
         let (_, sending) = Sending::new(&about, request)?;
-        let lease = Box::pin(self.open(&about, endpoint.secure.then_some(tls), stream, None, sending.request.method().clone())).await?;
+        let lease = Box::pin(self.open(&about, endpoint.secure.then_some(tls), reached, None, sending.request.method().clone())).await?;
         self.ask(&about, lease, sending).await.map_err(|trouble| trouble.failure)
     }
 
@@ -98,7 +97,7 @@ impl Upstream {
             request.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let endpoint = Endpoint { secure: tls.is_some(), destination: route.permit().destination().clone(), prefix: Box::default() };
-        let about = About { endpoint: &endpoint, address: route.address(), timeouts };
+        let about = About { endpoint: &endpoint, address: route.socket_address(), timeouts };
         let (spare, mut sending) = Sending::new(&about, request)?;
         let (dialled, home) = match route {
             Connected::Dialled(dialled, home) => (dialled, home),
@@ -113,10 +112,10 @@ impl Upstream {
                     (None, Some(spare)) => Sending::again(&about, spare)?,
                     (None, None) => return Err(trouble.failure),
                 };
-                (self.dial(admitted).await?, None)
+                (if tls.is_none() { self.dial_plain(admitted).await? } else { self.dial(admitted).await? }, None)
             }
         };
-        let lease = Box::pin(self.open(&about, tls, dialled.open(cleared), home, sending.request.method().clone())).await?;
+        let lease = Box::pin(self.open(&about, tls, dialled.reach(cleared), home, sending.request.method().clone())).await?;
         self.ask(&about, lease, sending).await.map_err(|trouble| trouble.failure)
     }
 
@@ -125,16 +124,17 @@ impl Upstream {
         &self,
         about: &About<'_>,
         tls: Option<&TlsClient>,
-        stream: TcpStream,
+        reached: Reached,
         mut home: Option<Home>,
         method: Method,
     ) -> Result<Lease, Failure> {
+        let Reached { stream, address, parent } = reached;
         let opened = match tls {
-            None => Sole::open(stream, about.address, &method).await,
+            None => Sole::open(stream, address, parent, &method).await,
             Some(tls) => {
                 let stream = self.secure(about, tls, stream).await?;
                 if tls::speaks_h2(&stream) {
-                    let shared = Shared::open(stream, about.address).await.map_err(|error| about.blame(&error, &FirstFault::default()))?;
+                    let shared = Shared::open(stream, address).await.map_err(|error| about.blame(&error, &FirstFault::default()))?;
                     shared.begin();
                     if let Some(home) = &mut home {
                         home.share(&shared);
@@ -144,7 +144,7 @@ impl Upstream {
                 if let Some(home) = &mut home {
                     home.keep();
                 }
-                Sole::open(stream, about.address, &method).await
+                Sole::open(stream, address, None, &method).await
             }
         };
         let sole = opened.map_err(|error| about.blame(&error, &FirstFault::default()))?;
@@ -157,7 +157,7 @@ impl Upstream {
         if !request.body().is_end_stream() {
             lease.carry_no_other();
         }
-        let request = about.addressed(request, lease.speaks_h2())?;
+        let request = about.addressed(request, &lease)?;
         let late = async { sleep_until(progress.clone().ended().await + timeouts.first_byte).await };
         let stalls = async {
             if !progress.clone().stalls(timeouts.idle).await {
@@ -190,23 +190,10 @@ impl Upstream {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(about.failure(Reason::UpstreamClosed, "switched protocols without being asked to").into());
         }
-        Ok(response.map(|body| ResponseBody::new(body, Hold::Lease(lease), timeouts.idle, progress, fault)))
-    }
-
-    async fn reach(&self, endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Failure> {
-        let unreached = |failure: Failure| Failure { detail: format!("{endpoint} cannot be reached. {}", failure.detail), ..failure };
-        let addresses = match &endpoint.destination.host {
-            Host::Ip(address) => vec![*address],
-            Host::Name(name) => self.look_up(name).await.map_err(unreached)?,
-        };
-        let (own, port) = (self.own.load(), endpoint.destination.port);
-        let others = addresses.iter().filter(|address| !own.listens_on(**address, port));
-        let others: Vec<_> = others.map(|address| SocketAddr::new(*address, port)).collect();
-        if others.is_empty() {
-            let address = addresses.first().map(|address| SocketAddr::new(*address, port));
-            return Err(Failure { reason: Reason::LoopDetected, detail: format!("{endpoint} is this proxy itself."), address });
+        if let Some(parent) = lease.parent().filter(|_| response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            return Err(parent.wants_credentials().into());
         }
-        self.connect(&interleaved(&others)).await.map_err(unreached)
+        Ok(response.map(|body| ResponseBody::new(body, Hold::Lease(lease), timeouts.idle, progress, fault)))
     }
 
     pub(super) async fn secure(&self, about: &About<'_>, tls: &TlsClient, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
@@ -274,41 +261,50 @@ impl From<Failure> for Trouble {
 /// Whom an exchange is with.
 pub(super) struct About<'e> {
     pub(super) endpoint: &'e Endpoint,
-    pub(super) address: SocketAddr,
+    /// None where a parent proxy has resolved its name.
+    pub(super) address: Option<SocketAddr>,
     pub(super) timeouts: ExchangeTimeouts,
 }
 
 impl About<'_> {
     /// A failure that says what the endpoint did.
     pub(super) fn failure(&self, reason: Reason, did: &str) -> Failure {
-        Failure { reason, detail: format!("{} {did}.", self.endpoint), address: Some(self.address) }
+        Failure { reason, detail: format!("{} {did}.", self.endpoint), address: self.address }
     }
 
     fn stalled(&self) -> Failure {
         self.failure(Reason::UpstreamTimeout, &format!("took nothing of the request for {:?}", self.timeouts.idle))
     }
 
-    /// The request as HTTP/1.1 or HTTP/2 says whom it is for.
-    fn addressed(&self, request: Request<Upload>, in_h2: bool) -> Result<Request<Upload>, Failure> {
+    /// The request as HTTP/1.1, a parent proxy or HTTP/2 is told whom it is for (RFC 9112, section 3.2).
+    fn addressed(&self, request: Request<Upload>, lease: &Lease) -> Result<Request<Upload>, Failure> {
         let unwritable = || self.failure(Reason::Internal, "was not asked, since the request cannot be written");
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.into_parts().path_and_query.ok_or_else(unwritable)?;
         let authority = self.endpoint.authority();
         parts.headers.remove(header::HOST);
-        if in_h2 {
+        parts.headers.remove(header::PROXY_AUTHORIZATION);
+        if lease.speaks_h2() {
             parts.headers.remove(header::CONNECTION);
             parts.headers.remove(header::TRANSFER_ENCODING);
             let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority).path_and_query(path);
             parts.uri = uri.build().map_err(|_| unwritable())?;
             parts.version = Version::HTTP_2;
         } else {
-            let host = HeaderValue::try_from(authority).map_err(|_| unwritable())?;
+            let host = HeaderValue::try_from(&authority).map_err(|_| unwritable())?;
             parts.headers.insert(header::HOST, host);
             join_cookie(&mut parts.headers);
             if body.is_of_unknown_length() {
                 parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
-            parts.uri = path.into();
+            parts.uri = match lease.parent() {
+                None => path.into(),
+                Some(parent) => {
+                    parent.authorize(&mut parts.headers);
+                    let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path);
+                    uri.build().map_err(|_| unwritable())?
+                }
+            };
             parts.version = Version::HTTP_11;
         }
         Ok(Request::from_parts(parts, body))
@@ -317,9 +313,7 @@ impl About<'_> {
     /// Whose fault it is that no answer came. Nothing that the upstream sent is repeated: it may echo what it was sent.
     pub(super) fn blame(&self, error: &hyper::Error, fault: &FirstFault) -> Failure {
         match fault.get() {
-            Some(Fault::Told(BodyFault { reason, detail })) => {
-                Failure { reason: *reason, detail: detail.clone(), address: Some(self.address) }
-            }
+            Some(Fault::Told(BodyFault { reason, detail })) => Failure { reason: *reason, detail: detail.clone(), address: self.address },
             Some(Fault::Source(words)) => {
                 self.failure(Reason::BadRequest, &format!("was sent only a part of the request, whose body broke off: {words}"))
             }

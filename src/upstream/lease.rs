@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     connection::{Shared, Sole},
+    parent::Parent,
     pool::Home,
     tasks::Tasks,
     upload::{Fault, FirstFault, Progress, Upload},
@@ -57,10 +58,18 @@ impl Lease {
         Self::Stream(Stream { connection, home, sent: None })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Sole(connection, _) => connection.address,
             Self::Stream(stream) => stream.connection.address,
+        }
+    }
+
+    /// Who reads the requests in the destination's place.
+    pub(super) fn parent(&self) -> Option<&Parent> {
+        match self {
+            Self::Sole(connection, _) => connection.parent.as_deref(),
+            Self::Stream(_) => None,
         }
     }
 

@@ -30,6 +30,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Whether what goes there is plain HTTP.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
     pub(crate) fn new(session: Identity, destination: Destination, tls: Option<&TlsClient>) -> Self {
         Self { session, destination, tls: tls.map(TlsClient::identity) }
     }

@@ -55,7 +55,7 @@ impl Upstream {
         timeouts: ExchangeTimeouts,
         head: request::Parts,
     ) -> Result<Upgrade, Failure> {
-        let (destination, address) = (dialled.permit().destination().clone(), dialled.address());
+        let (destination, address) = (dialled.permit().destination().clone(), dialled.reached.address);
         let endpoint = Endpoint { secure: tls.is_some(), destination, prefix: Box::default() };
         let about = About { endpoint: &endpoint, address, timeouts };
         let stream = dialled.open(cleared);

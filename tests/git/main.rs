@@ -10,6 +10,7 @@
 //! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
+//! - `parent`: GitHub behind a parent proxy
 //! - `regressions`: what once went wrong
 //! - `leaks`: that the search for secrets, with which every test ends, finds them
 //!
@@ -23,6 +24,7 @@ mod fetch;
 mod harness;
 mod leaks;
 mod memory;
+mod parent;
 mod push;
 mod refusals;
 mod regressions;

@@ -13,6 +13,7 @@ pub(crate) mod pki;
 pub(crate) mod program;
 pub(crate) mod script;
 pub(crate) mod tidegate;
+pub(crate) mod tinyproxy;
 pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod ways;

@@ -23,6 +23,7 @@
 //! - `uploads`: bodies much larger than memory
 //! - `multiplexed`: HTTP/2 as no real client speaks it
 //! - `pool`: connections upstream that carry more than one request
+//! - `parent`: a proxy behind another
 //! - `records`: the audit file and the metrics
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
@@ -45,6 +46,7 @@ mod grpc;
 mod harness;
 mod interception;
 mod pages;
+mod parent;
 mod handshakes;
 mod multiplexed;
 mod pool;

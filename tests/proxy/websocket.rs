@@ -151,6 +151,22 @@ fn ws_and_websockets_talk_through_interception() {
 }
 
 #[test]
+fn sockets_go_by_connect_through_a_parent_proxy() {
+    for way in [Way::Plain, Way::Opaque, Way::Intercepted] {
+        let parent = Setup::new("allow = [\"nothing.test\"]").dns(Dns::loopback().address()).start();
+        let through = |setup: Setup| setup.tables(&format!("proxy = \"http://{}\"", parent.proxy()));
+        let rules = if way == Way::Opaque { "" } else { RULE };
+        let ground = Ground::with(way, node(SERVER_JS), rules, through);
+        parent.reload(&policy(way, ground.port, ""));
+        let ran = run(&mut ground.told(python(CLIENT_PY), "/echo"), "python3");
+        assert_eq!(ran.stdout, SEEN, "{way:?}: {}", ran.said);
+        let asked = parent.wait_for_record(|record| record["kind"] == "connect");
+        assert_eq!((asked["host"].as_str(), asked["verdict"].as_str()), (Some(HOST), Some("allow")), "{way:?}: {asked:#}");
+        assert!(ground.gate.records().iter().all(|record| record["address"].is_null()), "{way:?}: {}", ground.gate.audit_text());
+    }
+}
+
+#[test]
 fn threats_52_and_76_over_http2_websockets_pass_and_no_other_connect_does() {
     let ground = Ground::new(Way::Intercepted, node(SERVER_JS));
     let paths = ["/echo", "/other", "/echo,other.test", "/echo,,connect-udp", "/echo,,websocket,8", "/unauthorized"];

@@ -41,7 +41,7 @@ proptest! {
             record = record.redirected_by(from.clone());
         }
         if let Some(address) = address {
-            record = record.at(address);
+            record = record.at(Some(address));
         }
         if let Some(method) = &method {
             record = record.requesting(method, Some(&path));

@@ -248,3 +248,13 @@ fn local_names() {
         assert!(!is_local(name), "{name}");
     }
 }
+
+#[test]
+fn a_parent_proxy_is_left_names_and_no_address() {
+    let admitted = permit("allow = [\"a.example\"]", "a.example").admit_by_parent().unwrap();
+    assert_eq!((admitted.addresses(), admitted.permit().destination().to_string().as_str()), (&[][..], "a.example:443"));
+    for address in ["127.0.0.1", "10.0.0.1", "192.0.2.1", "[::1]", "[fe80::1]"] {
+        let given_back = permit(&format!("allow = [\"{}\"]", address.trim_matches(['[', ']'])), address).admit_by_parent();
+        assert!(given_back.is_err_and(|permit| permit.destination().host.ip().is_some()), "{address}");
+    }
+}

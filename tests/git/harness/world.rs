@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) timeouts: &'static [&'static str],
     /// What the upstream really is, where it is not the hub.
     pub(crate) git_url: Option<String>,
+    /// Lines of `[upstream]`.
+    pub(crate) upstream: String,
     /// Whether the upstream asks for a credential.
     pub(crate) guarded: bool,
     /// Whether the program is told of the authority that vouches for the upstream.
@@ -57,6 +59,7 @@ impl Default for Plan {
             github: "",
             timeouts: &[],
             git_url: None,
+            upstream: String::new(),
             guarded: true,
             trusted: true,
             log: "trace",
@@ -114,6 +117,7 @@ impl World {
             .listen("git = \"127.0.0.1:0\"\nadmin = \"unix:admin.sock\"\nrequire_session = true")
             .environment("REAL_TOKEN", &real)
             .environment("TIDEGATE_LOG", plan.log)
+            .tables(&format!("[upstream]\n{}", plan.upstream))
             .tables(&github)
             .session("s1", &token, &format!("{}\n{}", plan.session, plan.grants.replace("{HUB}", &hub.root().display().to_string())))
             .session("s2", &other_token, "[[session.repository]]\nname = \"octo/secret\"\naccess = \"read\"")
