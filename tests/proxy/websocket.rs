@@ -158,7 +158,7 @@ fn sockets_go_by_connect_through_a_parent_proxy() {
         let rules = if way == Way::Opaque { "" } else { RULE };
         let ground = Ground::with(way, node(SERVER_JS), rules, through);
         parent.reload(&policy(way, ground.port, ""));
-        let ran = run(&mut ground.told(python(CLIENT_PY), "/echo"), "python3");
+        let ran = run(&mut ground.told(node(CLIENT_JS), "/echo"), "nodejs");
         assert_eq!(ran.stdout, SEEN, "{way:?}: {}", ran.said);
         let asked = parent.wait_for_record(|record| record["kind"] == "connect");
         assert_eq!((asked["host"].as_str(), asked["verdict"].as_str()), (Some(HOST), Some("allow")), "{way:?}: {asked:#}");
