@@ -70,7 +70,7 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, op
     let gate = &visitor.gate;
     let mut ending = Ending::new(gate, &subject, &asked, beyond.dialled(), slot);
     let interception = beyond.interception();
-    let judged = judge_hello(&mut downstream, interception.expectation()).await;
+    let judged = judge_hello(gate, &mut downstream, interception.expectation()).await;
     let acceptor = judged.and_then(|cleared| {
         ending.shows(cleared.would_deny());
         acceptor(gate, &subject, &interception)

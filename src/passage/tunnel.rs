@@ -20,7 +20,7 @@ use crate::{
 pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mut downstream: Downstream, dialled: Dialled, slot: Slot) {
     let gate = &visitor.gate;
     let mut ending = Ending::new(gate, &subject, &asked, Some(&dialled), slot);
-    match judge(&mut downstream, &dialled).await {
+    match judge(gate, &mut downstream, &dialled).await {
         Ok(cleared) => {
             ending.shows(cleared.would_deny());
             let outcome = carry(gate, &subject, downstream, dialled, cleared, ending.traffic()).await;
@@ -77,19 +77,20 @@ async fn carry(
     ended.map(drop)
 }
 
-async fn judge(downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared, Refusal> {
+async fn judge(gate: &Gate, downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared, Refusal> {
     let expectation = dialled.permit().expectation();
     if expectation.protocol() == Protocol::Any {
         return Ok(expectation.decide_opaque()?);
     }
-    judge_hello(downstream, &expectation).await
+    judge_hello(gate, downstream, &expectation).await
 }
 
 /// Judges the `ClientHello` of a tunnel, which stays on the stream.
-pub(crate) async fn judge_hello(downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, Refusal> {
+pub(crate) async fn judge_hello(gate: &Gate, downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, Refusal> {
     let hello = downstream.client_hello().await?;
-    Ok(expectation.decide_hello(&HelloFacts {
-        server_name: hello.server_name.as_ref().map(|name| name.as_str().as_bytes()),
-        encrypted: hello.encrypted,
-    })?)
+    let server_name = hello.server_name.as_ref().map(|name| name.as_str().as_bytes());
+    if let Some(server_name) = server_name {
+        gate.forge_hosts.decide_server_name(expectation.destination(), server_name)?;
+    }
+    Ok(expectation.decide_hello(&HelloFacts { server_name, encrypted: hello.encrypted })?)
 }

@@ -56,6 +56,24 @@ impl ForgeHosts {
         Some(Err(Box::new(Denial::new(Reason::PortNotAllowed, detail).of(destination))))
     }
 
+    /// Judges the name that a `ClientHello` asks for in a tunnel to `destination`, whatever its policy makes of it: report mode lets
+    /// much through, and would let the request past what the session is granted.
+    ///
+    /// # Errors
+    /// [`Reason::Misdirected`] for the name of a GitHub's host in a tunnel to elsewhere.
+    pub fn decide_server_name(&self, destination: &Destination, server_name: &[u8]) -> Result<(), Box<Denial>> {
+        let named = Host::parse(server_name).ok().filter(|named| *named != destination.host && self.find(named).is_some());
+        match named {
+            None => Ok(()),
+            Some(named) => {
+                let detail = format!(
+                    "The ClientHello asks for {named}, which is reached by a connection of its own, and not in one to {destination}."
+                );
+                Err(Box::new(Denial::new(Reason::Misdirected, detail).of(destination)))
+            }
+        }
+    }
+
     fn find(&self, host: &Host) -> Option<(&Name, Role)> {
         let name = host.name()?;
         if let Some(forge) = self.0.iter().find(|forge| *forge == name) {

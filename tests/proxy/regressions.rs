@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::harness::{
-    Approach, Client, Dns, Ground, Origin, Setup, Tidegate,
+    Approach, Client, Dns, Ground, Hello, Origin, Setup, Tidegate,
     client::{ask, ask_for, get},
     eventually,
     origin::find,
@@ -238,6 +238,25 @@ fn a_body_is_not_read_as_a_request_by_a_server_that_knows_of_no_bodies() {
             assert!(find(&sent.to_ascii_lowercase(), b"connection: close\r\n").is_some(), "{approach:?}: {}", sent.escape_ascii());
         }
     }
+}
+
+#[test]
+fn report_mode_leads_nobody_past_a_github() {
+    let origin = Origin::silent();
+    let policy =
+        format!("report = true\nallow = [{{ host = \"{}\", tls = true }}]\n[addresses]\nallow = [\"127.0.0.0/8\"]\n", a_test(&origin));
+    let gate = Setup::new(policy).dns(Dns::loopback().address()).tables("[[github]]\nhost = \"github.test\"").start();
+    let a = a_test(&origin);
+    for name in ["github.test", "GITHUB.test.", "api.github.test"] {
+        let mut client = Client::tunnel(gate.proxy(), &a).expect("a tunnel");
+        client.send(Hello::to(name).bytes()).rest();
+        gate.wait_for_record(|record| record["reason"] == "misdirected");
+        assert!(origin.received().is_empty(), "{name}");
+    }
+    // What report mode is for goes on.
+    let mut client = Client::tunnel(gate.proxy(), &a).expect("a tunnel");
+    client.send(Hello::to("other.test").bytes());
+    origin.wait_for(|sent| !sent.is_empty());
 }
 
 /// Begins a push over HTTP/2 and says no more, while other requests keep the connection busy.
