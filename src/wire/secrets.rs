@@ -5,18 +5,16 @@
 //! destinations alone.
 
 mod decoding;
+mod machine;
 mod shapes;
 
 use std::{fmt, sync::Arc};
 
-use aho_corasick::{
-    Anchored,
-    automaton::{Automaton, StateID},
-    nfa::contiguous::NFA,
-};
+use aho_corasick::automaton::StateID;
 
 use self::{
     decoding::{Base64, Percent, value},
+    machine::{Machine, Match},
     shapes::SHAPES,
 };
 
@@ -25,8 +23,7 @@ pub const MIN_SECRET: usize = 8;
 
 /// What is looked for.
 pub struct Known {
-    automaton: NFA,
-    start: StateID,
+    machine: Machine,
     /// By number of pattern: the beginning of this shape, or a whole secret that this process holds.
     patterns: Vec<Option<usize>>,
 }
@@ -63,9 +60,7 @@ impl Known {
         let shaped = shaped.flat_map(|(number, shape)| shape.beginnings.iter().map(move |text| (text.as_bytes(), Some(number))));
         let held = held.into_iter().filter(|secret| secret.len() >= MIN_SECRET).map(|secret| (secret, None));
         let (texts, patterns): (Vec<_>, Vec<_>) = shaped.chain(held).unzip();
-        let automaton = NFA::new(&texts).map_err(|_| TooMany)?;
-        let start = automaton.start_state(Anchored::No).map_err(|_| TooMany)?;
-        Ok(Self { automaton, start, patterns })
+        Ok(Self { machine: Machine::new(&texts)?, patterns })
     }
 
     /// Whether a text of its own holds something.
@@ -89,42 +84,36 @@ pub struct Scan {
     percent: Percent,
     /// Over what is sent as it is.
     sent: Track,
-    /// Over what is sent with its percent-encoding undone.
-    decoded: Track,
-    /// Over what that means as base64, for each character of a group at which it may begin.
-    base64: [(Base64, Track); GROUP],
-    /// Whether the last character belonged to base64.
-    in_run: bool,
+    /// Over what is sent with its percent-encoding undone, as long as that is something else.
+    decoded: Option<Track>,
+    run: Run,
 }
 
 impl Scan {
     /// A scan at the beginning of a stream.
     pub fn new(known: &Arc<Known>) -> Self {
-        let track = Track::new(known);
-        let base64 = PHASES.map(|skip| (Base64::skipping(skip), track.clone()));
-        Self { known: Arc::clone(known), percent: Percent::default(), sent: track.clone(), decoded: track, base64, in_run: false }
+        Self { known: Arc::clone(known), percent: Percent::default(), sent: Track::new(known), decoded: None, run: Run::default() }
     }
 
     /// Takes the next piece; what it completes may not go on.
     pub fn push(&mut self, piece: &[u8]) -> Option<Found> {
-        let Self { known, percent, sent, decoded, base64, in_run } = self;
+        let Self { known, percent, sent, decoded, run } = self;
         let mut found = None;
         for &byte in piece {
-            sent.push(known, byte, &mut found);
-            percent.push(byte, |byte| {
-                decoded.push(known, byte, &mut found);
-                let value = value(byte);
-                if let Some(value) = value {
-                    for (characters, track) in base64.iter_mut() {
-                        if let Some(octet) = characters.push(value) {
-                            track.push(known, octet, &mut found);
-                        }
-                    }
-                } else if *in_run {
-                    *base64 = PHASES.map(|skip| (Base64::skipping(skip), Track::new(known)));
+            if decoded.is_none() && byte != b'%' {
+                sent.push(known, byte, &mut found);
+                run.push(known, byte, &mut found);
+            } else {
+                let decoded_now = decoded.get_or_insert_with(|| sent.clone());
+                sent.push(known, byte, &mut found);
+                percent.push(byte, |byte| {
+                    decoded_now.push(known, byte, &mut found);
+                    run.push(known, byte, &mut found);
+                });
+                if percent.is_clear() && decoded_now == sent {
+                    *decoded = None;
                 }
-                *in_run = value.is_some();
-            });
+            }
             if found.is_some() {
                 return found;
             }
@@ -140,8 +129,51 @@ impl fmt::Debug for Scan {
     }
 }
 
+/// Characters of base64, one after another.
+#[derive(Clone, Default)]
+struct Run {
+    /// Its first ones, which are too few to hold a secret.
+    first: [u8; SHORTEST_RUN],
+    length: usize,
+    /// What they mean, for each character of a group at which a meaning may begin; made once there are more.
+    meanings: Option<Box<[(Base64, Track); GROUP]>>,
+}
+
+impl Run {
+    fn push(&mut self, known: &Known, byte: u8, found: &mut Option<Found>) {
+        let Some(value) = value(byte) else {
+            // Lines of base64 are one text (RFC 2045, section 6.8).
+            if self.length > 0 && !matches!(byte, b'\r' | b'\n') {
+                self.length = 0;
+                self.meanings = None;
+            }
+            return;
+        };
+        if let Some(first) = self.first.get_mut(self.length) {
+            *first = value;
+            self.length += 1;
+            return;
+        }
+        let meanings = self.meanings.get_or_insert_with(|| {
+            let mut meanings = Box::new(PHASES.map(|skip| (Base64::skipping(skip), Track::new(known))));
+            self.first.iter().for_each(|&value| mean(&mut meanings, known, value, found));
+            meanings
+        });
+        mean(meanings, known, value, found);
+    }
+}
+
+/// Takes a character's six bits for every meaning.
+fn mean(meanings: &mut [(Base64, Track); GROUP], known: &Known, value: u8, found: &mut Option<Found>) {
+    for (characters, track) in meanings {
+        if let Some(octet) = characters.push(value) {
+            track.push(known, octet, found);
+        }
+    }
+}
+
 /// Where one way of reading a stream has come to.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Track {
     state: StateID,
     /// Octets that each shape still has to go on for, where it has begun. The first beginning of several is the one that ends first.
@@ -152,22 +184,27 @@ struct Track {
 
 impl Track {
     fn new(known: &Known) -> Self {
-        Self { state: known.start, going: [0; SHAPES.len()], begun: 0 }
+        Self { state: known.machine.start(), going: [0; SHAPES.len()], begun: 0 }
     }
 
+    #[inline]
     fn push(&mut self, known: &Known, byte: u8, found: &mut Option<Found>) {
         if self.begun > 0 {
             self.go_on(byte, found);
         }
-        let automaton = &known.automaton;
-        self.state = automaton.next_state(Anchored::No, self.state, byte);
-        if automaton.is_match(self.state) {
-            for index in 0..automaton.match_len(self.state) {
-                let pattern = automaton.match_pattern(self.state, index);
-                match known.patterns.get(pattern.as_usize()).copied().flatten() {
-                    Some(shape) => self.begin(shape, found),
-                    None => *found = Some(Found::Held),
-                }
+        let (state, matches) = known.machine.step(self.state, byte);
+        self.state = state;
+        if matches == Match::Some {
+            self.take_matches(known, found);
+        }
+    }
+
+    #[cold]
+    fn take_matches(&mut self, known: &Known, found: &mut Option<Found>) {
+        for pattern in known.machine.patterns_at(self.state) {
+            match known.patterns.get(pattern).copied().flatten() {
+                Some(shape) => self.begin(shape, found),
+                None => *found = Some(Found::Held),
             }
         }
     }
@@ -197,6 +234,8 @@ impl Track {
 
 /// Characters of base64 that make a whole number of octets.
 const GROUP: usize = 4;
+/// Characters of base64 that hold no secret of [`MIN_SECRET`] octets.
+const SHORTEST_RUN: usize = 10;
 const PHASES: [u8; GROUP] = [0, 1, 2, 3];
 
 #[cfg(test)]

@@ -16,6 +16,11 @@ enum Held {
 }
 
 impl Percent {
+    /// Whether every octet so far was given.
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self.held, Held::Nothing)
+    }
+
     /// Takes an octet, and gives those that are known now.
     pub(super) fn push(&mut self, byte: u8, mut take: impl FnMut(u8)) {
         match (self.held, digit(byte)) {
@@ -74,13 +79,33 @@ impl Base64 {
 }
 
 /// What a character of base64 stands for, in either alphabet.
-pub(super) const fn value(byte: u8) -> Option<u8> {
-    Some(match byte {
+#[inline]
+pub(super) fn value(byte: u8) -> Option<u8> {
+    let value = VALUES[usize::from(byte)];
+    (value != NONE).then_some(value)
+}
+
+const NONE: u8 = 0xff;
+
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut byte = u8::MIN;
+    loop {
+        values[byte as usize] = value_of(byte);
+        if byte == u8::MAX {
+            break values;
+        }
+        byte += 1;
+    }
+};
+
+const fn value_of(byte: u8) -> u8 {
+    match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
         b'0'..=b'9' => byte - b'0' + 52,
         b'+' | b'-' => 62,
         b'/' | b'_' => 63,
-        _ => return None,
-    })
+        _ => NONE,
+    }
 }

@@ -26,6 +26,10 @@ fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
             spellings.extend([BASE64_STANDARD.encode(&text), BASE64_URL_SAFE_NO_PAD.encode(&text)].map(String::into_bytes));
             spellings.push(percent(BASE64_STANDARD.encode(&text).as_bytes()));
         }
+        // Tools break it into lines.
+        let lines = BASE64_STANDARD.encode([before.as_bytes(), secret].concat());
+        let lines: Vec<_> = lines.as_bytes().chunks(19).collect();
+        spellings.push(lines.join(&b"\r\n"[..]));
         // What stands in front of it may be of the same alphabet.
         spellings.push(format!("/{before}{}", BASE64_STANDARD_NO_PAD.encode(secret)).into_bytes());
     }
