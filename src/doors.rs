@@ -59,7 +59,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, mut dr
 
 /// Answers what is no request of this door, and closes.
 async fn refuse(visitor: &Visitor, mut downstream: Downstream, refusal: Refusal) {
-    let subject = visitor.identify(|| Ok(None)).ok();
+    let subject = visitor.identify(|| Ok(None)).await.ok();
     let answer = visitor.gate.refuse(subject.as_ref(), &asked(visitor.door), refusal);
     let _ = downstream.send(&answer.to_octets()).await;
     downstream.close().await;

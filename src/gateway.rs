@@ -45,10 +45,16 @@ impl Visit<'_> {
         Standing { gate, subject, repository: repository.clone(), service, changes: changes.to_vec() }
     }
 
-    /// An upstream's answer on its way to the sandbox, for as long as it may stand. Its end is recorded.
-    fn download(&self, body: Body, standing: Standing) -> Download {
+    /// An upstream's answer on its way to the sandbox, for as long as it may stand and its request went on. Its end is recorded.
+    fn download(&self, body: Body, standing: Standing, spent: impl Future<Output = Refusal> + Send + 'static) -> Download {
         let ending = Ending::of_exchange(self.gate, self.subject, self.asked, Arc::clone(&self.traffic));
-        Download::new(Bytes::new(), body, standing.withdrawn(), Arc::clone(&self.traffic)).recorded(ending)
+        let withdrawn = async {
+            tokio::select! {
+                refusal = standing.withdrawn() => refusal,
+                refusal = spent => refusal,
+            }
+        };
+        Download::new(Bytes::new(), body, withdrawn, &self.traffic).recorded(ending)
     }
 }
 

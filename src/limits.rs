@@ -1,5 +1,6 @@
-//! How much one session may have open and how fast it may ask: counts without a lock, rates by token bucket.
+//! How much one session may have open, how fast it may ask, and how much it may send: counts without a lock, rates by token bucket.
 
+mod bytes;
 mod strangers;
 
 use std::{
@@ -19,8 +20,12 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
+use tokio::time::{Instant, sleep};
 
-pub(crate) use self::strangers::{Stranger, Strangers};
+pub(crate) use self::{
+    bytes::{Direction, Exhausted, Held, Octets},
+    strangers::{Stranger, Strangers},
+};
 use crate::{policy::Limits, reason::Reason};
 
 /// Which bound was met, by the name of its key in a policy.
@@ -30,10 +35,14 @@ pub(crate) enum Limit {
     Tunnels,
     NewConnections,
     Requests,
+    Names,
+    Bandwidth,
+    Uploads,
 }
 
 impl Limit {
-    pub(crate) const ALL: &'static [Self] = &[Self::Connections, Self::Tunnels, Self::NewConnections, Self::Requests];
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Connections, Self::Tunnels, Self::NewConnections, Self::Requests, Self::Names, Self::Bandwidth, Self::Uploads];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +50,9 @@ impl Limit {
             Self::Tunnels => "tunnels",
             Self::NewConnections => "new_connections_per_second",
             Self::Requests => "requests_per_second",
+            Self::Names => "dns_queries_per_second",
+            Self::Bandwidth => "bytes_per_second",
+            Self::Uploads => "upload_budget",
         }
     }
 }
@@ -49,8 +61,7 @@ impl Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limited {
     pub(crate) limit: Limit,
-    /// Whole seconds, at least one: ready for `Retry-After` (RFC 9110, section 10.2.3).
-    pub(crate) retry_after: Duration,
+    wait: Duration,
 }
 
 impl Limited {
@@ -58,8 +69,14 @@ impl Limited {
         match self.limit {
             Limit::Connections => Reason::TooManyConnections,
             Limit::Tunnels => Reason::TooManyTunnels,
-            Limit::NewConnections | Limit::Requests => Reason::RateLimited,
+            Limit::NewConnections | Limit::Requests | Limit::Names | Limit::Bandwidth => Reason::RateLimited,
+            Limit::Uploads => Reason::BudgetExhausted,
         }
+    }
+
+    /// Whole seconds, at least one: ready for `Retry-After` (RFC 9110, section 10.2.3).
+    pub(crate) fn retry_after(&self) -> Duration {
+        whole_seconds(self.wait)
     }
 }
 
@@ -69,29 +86,45 @@ impl fmt::Display for Limited {
     }
 }
 
-/// The counters of one session, held to the `[limits]` of its policy. A registrable domain needs no bucket of its own:
-/// one of the same size, fed with a part of the session's requests, can never run dry before the session's does.
+/// Tries until it is given what it asks for, as long as that is a matter of [`LONGEST_DELAY`] in all; dropping this stops it.
+pub(crate) async fn soon<T>(take: impl Fn() -> Result<T, Limited>) -> Result<T, Limited> {
+    let deadline = Instant::now() + LONGEST_DELAY;
+    loop {
+        match take() {
+            Err(limited) if Instant::now() + limited.wait <= deadline => sleep(limited.wait).await,
+            taken => return taken,
+        }
+    }
+}
+
+/// The counters of one session, held to the `[limits]` of its policy; they live and end with it, and there are no others. A registrable
+/// domain needs no bucket of its own: one of the same size, full when the session's is and fed with a part of what that lets through,
+/// can never run dry before the session's does.
 pub(crate) struct SessionLimits<C: Clock = DefaultClock> {
     clock: C,
     connections: Cap,
     tunnels: Cap,
     new_connections: ArcSwap<Rate<C>>,
     requests: ArcSwap<Rate<C>>,
+    names: ArcSwap<Rate<C>>,
+    octets: Arc<Octets<C>>,
 }
 
 impl SessionLimits {
-    pub(crate) fn new(bounds: &Limits) -> Self {
-        Self::with_clock(bounds, DefaultClock::default())
+    pub(crate) fn new(session: &Arc<str>, bounds: &Limits) -> Self {
+        Self::with_clock(session, bounds, DefaultClock::default())
     }
 }
 
 impl<C: Clock + Clone> SessionLimits<C> {
-    fn with_clock(bounds: &Limits, clock: C) -> Self {
+    fn with_clock(session: &Arc<str>, bounds: &Limits, clock: C) -> Self {
         Self {
             connections: Cap::new(bounds.connections),
             tunnels: Cap::new(bounds.tunnels),
             new_connections: ArcSwap::from_pointee(Rate::of_connections(bounds, &clock)),
             requests: ArcSwap::from_pointee(Rate::of_requests(bounds, &clock)),
+            names: ArcSwap::from_pointee(Rate::of_names(bounds, &clock)),
+            octets: Arc::new(Octets::new(Arc::clone(session), bounds, clock.clone())),
             clock,
         }
     }
@@ -118,6 +151,16 @@ impl<C: Clock + Clone> SessionLimits<C> {
         self.requests.load().check(Limit::Requests, &self.clock)
     }
 
+    /// Counts one use of a name, whether it is asked for or remembered.
+    pub(crate) fn name(&self) -> Result<(), Limited> {
+        self.names.load().check(Limit::Names, &self.clock)
+    }
+
+    /// What it sends and receives.
+    pub(crate) fn octets(&self) -> &Arc<Octets<C>> {
+        &self.octets
+    }
+
     /// Changes the bounds and keeps the counts: who is in stays in, though nobody new comes in above a lowered bound. A
     /// rate that changed starts with a full bucket.
     pub(crate) fn update(&self, bounds: &Limits) {
@@ -129,6 +172,10 @@ impl<C: Clock + Clone> SessionLimits<C> {
         if self.requests.load().per_second != bounds.requests_per_second {
             self.requests.store(Arc::new(Rate::of_requests(bounds, &self.clock)));
         }
+        if self.names.load().per_second != bounds.dns_queries_per_second {
+            self.names.store(Arc::new(Rate::of_names(bounds, &self.clock)));
+        }
+        self.octets.update(bounds);
     }
 }
 
@@ -157,7 +204,7 @@ impl Cap {
         let most = self.most.load(Ordering::Relaxed);
         match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1)) {
             Ok(_) => Ok(Slot(self.taken.clone())),
-            Err(_) => Err(Limited { limit, retry_after: SHORTEST_WAIT }),
+            Err(_) => Err(Limited { limit, wait: SHORTEST_WAIT }),
         }
     }
 }
@@ -174,7 +221,11 @@ impl<C: Clock + Clone> Rate<C> {
     }
 
     fn of_requests(bounds: &Limits, clock: &C) -> Self {
-        Self::new(bounds.requests_per_second, REQUEST_BURST, clock)
+        Self::new(bounds.requests_per_second, BURST, clock)
+    }
+
+    fn of_names(bounds: &Limits, clock: &C) -> Self {
+        Self::new(bounds.dns_queries_per_second, BURST, clock)
     }
 
     fn new(per_second: u32, burst: u32, clock: &C) -> Self {
@@ -186,9 +237,9 @@ impl<C: Clock + Clone> Rate<C> {
 
     fn check(&self, limit: Limit, clock: &C) -> Result<(), Limited> {
         let Some(bucket) = &self.bucket else {
-            return Err(Limited { limit, retry_after: SHORTEST_WAIT });
+            return Err(Limited { limit, wait: SHORTEST_WAIT });
         };
-        bucket.check().map_err(|refusal| Limited { limit, retry_after: whole_seconds(refusal.wait_time_from(clock.now())) })
+        bucket.check().map_err(|refusal| Limited { limit, wait: refusal.wait_time_from(clock.now()) })
     }
 }
 
@@ -197,8 +248,10 @@ fn whole_seconds(wait: Duration) -> Duration {
     Duration::from_secs(seconds).max(SHORTEST_WAIT)
 }
 
-/// Requests that may come at once, in seconds' worth of the rate.
-const REQUEST_BURST: u32 = 4;
+/// Requests that may come at once, and names, in seconds' worth of the rate.
+const BURST: u32 = 4;
+/// Whoever gets what it asks for within this time waits for it.
+const LONGEST_DELAY: Duration = Duration::from_millis(100);
 /// What `Retry-After` says where nobody knows when a place becomes free.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 

@@ -121,7 +121,12 @@ impl Metrics {
                 "Certificates of hosts wanted, by what came of it.",
                 &["result"],
             )?,
-            limited: counters(&registry, "tidegate_limited_total", "Refusals by a limit, by the limit's key.", &["limit"])?,
+            limited: counters(
+                &registry,
+                "tidegate_limited_total",
+                "Refusals by a limit, and waits for it, by the limit's key.",
+                &["limit"],
+            )?,
             audit_records: counters(&registry, "tidegate_audit_records_total", "Audit records, by what became of them.", &["result"])?,
             policy_generation: registered(&registry, IntGauge::new("tidegate_policy_generation", "Generation of the policies in force.")?)?,
             policy_reloads: counters(&registry, "tidegate_policy_reloads_total", "Reloads, by what became of them.", &["result"])?,

@@ -2,6 +2,8 @@
 
 mod headers;
 mod limited;
+mod traffic;
+mod counting;
 mod relay;
 mod forge;
 mod standing;
@@ -17,7 +19,7 @@ mod tunnel;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -28,9 +30,9 @@ pub(crate) use self::{
     ending::Ending,
     forge::Forge,
     patient::Patient,
-    relay::{Direction, Traffic},
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},
+    traffic::{Metered, Spent, Traffic},
     tunnel::{judge_hello, tunnel, turn_back},
     websocket::{Answered, open},
 };
@@ -42,7 +44,7 @@ use crate::{
     destination::{Destination, Host, OWN_PAGES},
     downstream::Patience,
     github::{RepositoryName, Service, push::RefName, route::Route},
-    limits::{Limited, Slot, Stranger, Strangers},
+    limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
     reason::Reason,
@@ -164,16 +166,25 @@ impl Visitor {
     }
 
     /// Who asks. Each request proves its session anew; what it presents is read only where somebody asks for it.
-    pub(crate) fn identify(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Subject, Refusal> {
+    pub(crate) async fn identify(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Subject, Refusal> {
         let session = self.find(presented).map_err(|refusal| Refusal { closes: !self.stranger.fail(), ..refusal })?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.as_ref().is_some_and(|(holder, _)| Arc::ptr_eq(holder, &session)) {
-            *held = None;
-            let slot = self.gate.within(session.limits().connection())?;
-            *held = Some((Arc::clone(&session), slot));
+        if !self.holds(&session) {
+            let slot = self.gate.within(soon(|| session.limits().connection()).await)?;
+            *self.lock() = Some((Arc::clone(&session), slot));
             self.stranger.introduce();
         }
         Ok(Subject::of(session))
+    }
+
+    /// Whether it has a place of this session; one of another session is given back.
+    fn holds(&self, session: &Arc<Session>) -> bool {
+        let mut held = self.lock();
+        *held = held.take().filter(|(holder, _)| Arc::ptr_eq(holder, session));
+        held.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Session>, Slot)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Arc<Session>, Refusal> {
@@ -195,11 +206,6 @@ impl Gate {
         self.held.known(self.sessions.holders().secrets().chain(of_forge).collect())
     }
 
-    /// Counts a limit that was met.
-    pub(crate) fn within<T>(&self, limited: Result<T, Limited>) -> Result<T, Refusal> {
-        limited.inspect_err(|limited| self.metrics.limited(limited.limit)).map_err(Refusal::from)
-    }
-
     /// Decides where something may go by the policy of whose it is. What is for a host of a GitHub never goes by a policy.
     pub(crate) fn decide(&self, subject: &Subject, destination: &Destination, way: Way) -> Result<Permit, Refusal> {
         match self.forge_hosts.decide(destination, way) {
@@ -212,6 +218,9 @@ impl Gate {
     /// Resolves what was permitted, lets the permit admit addresses, and records the decision: whoever holds the result
     /// may dial, and it is on record.
     pub(crate) async fn admit(&self, subject: &Subject, asked: &Asked, permit: Permit) -> Result<Admitted, Refusal> {
+        if matches!(permit.destination().host, Host::Name(_)) {
+            self.within(subject.session.limits().name())?;
+        }
         let admitted = self.upstream.resolve(permit).await?;
         self.record_admission(subject, asked, &admitted)?;
         Ok(admitted)

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     downstream::{HeadFailure, HelloFailure},
-    limits::Limited,
+    limits::{Exhausted, Limited},
     policy::Denial,
     reason::Reason,
     upstream::{Failure, Refused},
@@ -63,9 +63,15 @@ impl From<Refused> for Refusal {
 impl From<Limited> for Refusal {
     fn from(limited: Limited) -> Self {
         Self {
-            retry_after: Some(limited.retry_after),
+            retry_after: Some(limited.retry_after()),
             ..Self::new(limited.reason(), format!("A limit of this session was met: {limited}."))
         }
+    }
+}
+
+impl From<Exhausted> for Refusal {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(Reason::BudgetExhausted, exhausted.to_string())
     }
 }
 

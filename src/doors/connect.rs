@@ -14,7 +14,7 @@ use crate::{
     downstream::Downstream,
     limits::Slot,
     metrics::Kind,
-    passage::{Asked, Ending, Gate, Subject, Traffic, Visitor, is_pages, reader_of, tunnel},
+    passage::{Asked, Ending, Gate, Subject, Visitor, is_pages, reader_of, tunnel},
     policy::{ForgePermit, Interception, Protocol, Way},
     reason::Reason,
     respond::Refusal,
@@ -53,7 +53,6 @@ pub(crate) async fn serve(
         return None;
     }
     let subject = subject?;
-    let metrics = &visitor.gate.metrics;
     let (destination, dialled, ending) = match opened {
         Opened::Tunnel(dialled, slot) => {
             tunnel(visitor, subject, asked, downstream, dialled, slot).await;
@@ -70,7 +69,7 @@ pub(crate) async fn serve(
             (dialled.permit().destination().clone(), Some(dialled), Some(ending))
         }
     };
-    let traffic = ending.as_ref().map_or_else(|| Arc::new(Traffic::new(metrics)), |ending| Arc::clone(ending.traffic()));
+    let traffic = ending.as_ref().map_or_else(|| Arc::new(visitor.gate.traffic(&subject)), |ending| Arc::clone(ending.traffic()));
     let inside = Inside::tunnel(subject.clone(), destination.clone(), dialled, traffic);
     let stopped = forward::serve(visitor, downstream, inside, draining).await;
     drop(ending);
@@ -98,12 +97,12 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
         Err(error) => return Err(Refusal::new(error.reason(), format!("The target of CONNECT was refused: {error}."))),
     };
     asked.destination = Some(destination.clone());
-    let subject = subject.insert(visitor.identify(|| presented(head.values("proxy-authorization")))?);
+    let subject = subject.insert(visitor.identify(|| presented(head.values("proxy-authorization"))).await?);
     if is_pages(&destination) {
         return if destination.port == 80 { Ok(Opened::Pages(destination)) } else { Err(Refusal::new(Reason::PortNotAllowed, PAGES_PORT)) };
     }
     if let Some(judged) = gate.forge_hosts.decide(&destination, Way::Connect) {
-        return open_forge(gate, subject, asked, head, judged?);
+        return open_forge(gate, subject, asked, head, judged?).await;
     }
     let permit = gate.decide(subject, &destination, Way::Connect)?;
     let interception = permit.interception();
@@ -113,7 +112,7 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     if let Some(host) = &head.host {
         asked.would_deny = permit.expectation().decide_host(&host.destination(destination.port))?.would_deny();
     }
-    gate.within(subject.session.limits().request())?;
+    gate.count_upstream(subject).await?;
     let slot = gate.within(subject.session.limits().tunnel())?;
     let admitted = gate.admit(subject, asked, permit).await?;
     let protocol = admitted.permit().protocol();
@@ -125,13 +124,13 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
 }
 
 /// To a host of a GitHub: what may be done there is decided inside, by grants.
-fn open_forge(gate: &Gate, subject: &Subject, asked: &Asked, head: &Head, permit: ForgePermit) -> Result<Opened, Refusal> {
+async fn open_forge(gate: &Gate, subject: &Subject, asked: &Asked, head: &Head, permit: ForgePermit) -> Result<Opened, Refusal> {
     let interception = permit.interception();
     check_authority(gate, &interception)?;
     if let Some(host) = &head.host {
         interception.expectation().decide_host(&host.destination(permit.destination().port))?;
     }
-    gate.within(subject.session.limits().request())?;
+    gate.count_upstream(subject).await?;
     let slot = gate.within(subject.session.limits().tunnel())?;
     gate.record_leave(subject, asked)?;
     Ok(Opened::Intercepted(Beyond::Forge(permit), slot))

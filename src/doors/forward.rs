@@ -132,14 +132,14 @@ async fn exchange(
         Inside::Tunnel(tunnel) => visitor.gate.again(&tunnel.subject)?,
         Inside::Listener => {
             let values = request.headers().get_all(header::PROXY_AUTHORIZATION);
-            visitor.identify(|| presented(values.iter().map(HeaderValue::as_bytes)))?
+            visitor.identify(|| presented(values.iter().map(HeaderValue::as_bytes))).await?
         }
     });
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
         return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left).into());
     };
     let (way, dialled, traffic) = match inside {
-        Inside::Listener => (Way::Http, None, Arc::new(Traffic::new(&visitor.gate.metrics))),
+        Inside::Listener => (Way::Http, None, Arc::new(visitor.gate.traffic(subject))),
         Inside::Tunnel(tunnel) => {
             let dialled = tunnel.dialled.lock().unwrap_or_else(PoisonError::into_inner).take();
             (Way::Connect, dialled, Arc::clone(&tunnel.traffic))

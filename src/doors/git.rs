@@ -13,7 +13,7 @@ use crate::{
     downstream::Downstream,
     gateway::{self, Body},
     github::route::{self, RouteError},
-    passage::{Asked, Subject, Traffic, Visitor, is_pages},
+    passage::{Asked, Subject, Visitor, is_pages},
     reason::Reason,
     respond::Refusal,
 };
@@ -54,13 +54,13 @@ async fn exchange(
     if credentials.len() > 1 {
         return Err(Refusal::new(Reason::BadRequest, "Authorization was sent more than once."));
     }
-    let subject = subject.insert(visitor.identify(|| presented(credentials.into_iter()))?);
+    let subject = subject.insert(visitor.identify(|| presented(credentials.into_iter())).await?);
     if is_page {
         let response = serving::page(&visitor.gate, subject, request, &origin_form).await?;
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
     let route = route.map_err(|error| unknown(&error))?;
-    gateway::serve(&visitor.gate, subject, asked, &route, Traffic::new(&visitor.gate.metrics), request).await
+    gateway::serve(&visitor.gate, subject, asked, &route, visitor.gate.traffic(subject), request).await
 }
 
 fn unknown(error: &RouteError) -> Refusal {

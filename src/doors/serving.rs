@@ -85,7 +85,7 @@ pub(super) async fn page(
     request: Request<Incoming>,
     origin_form: &str,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
-    gate.within(subject.session.limits().request())?;
+    gate.count_request(subject).await?;
     let method = request.method().clone();
     let bytes = gather(request.into_body()).await?;
     let visit = Visit {

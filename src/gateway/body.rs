@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    passage::{Direction, Ending, Patient, Traffic},
+    passage::{Ending, Metered, Patient, Spent, Traffic},
     respond::Refusal,
 };
 
@@ -32,9 +32,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body on its way up: what was understood of it, written anew, then the rest as it arrives.
 pub(super) struct Upload {
-    first: Option<Bytes>,
+    metered: Metered,
     rest: Option<Asking>,
-    traffic: Arc<Traffic>,
     /// Gets what is left of the sandbox's upload, if the upstream takes no more of it.
     back: Option<oneshot::Sender<Asking>>,
 }
@@ -42,14 +41,14 @@ pub(super) struct Upload {
 impl Upload {
     /// No body at all.
     pub(super) fn none(traffic: &Arc<Traffic>) -> Self {
-        Self { first: None, rest: None, traffic: Arc::clone(traffic), back: None }
+        Self { metered: Metered::up(traffic, Bytes::new()).0, rest: None, back: None }
     }
 
-    /// The upload, and what comes of its rest.
-    pub(super) fn new(first: Bytes, rest: Asking, traffic: &Arc<Traffic>) -> (Self, Rest) {
+    /// The upload, what comes of its rest, and what tells that the session may send no more.
+    pub(super) fn new(first: Bytes, rest: Asking, traffic: &Arc<Traffic>) -> (Self, Rest, Spent) {
         let (back, left) = oneshot::channel();
-        let first = (!first.is_empty()).then_some(first);
-        (Self { first, rest: Some(rest), traffic: Arc::clone(traffic), back: Some(back) }, Rest(left))
+        let (metered, spent) = Metered::up(traffic, first);
+        (Self { metered, rest: Some(rest), back: Some(back) }, Rest(left), spent)
     }
 }
 
@@ -59,30 +58,25 @@ impl HttpBody for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Some(first) = this.first.take() {
-            this.traffic.add(Direction::Up, first.len() as u64);
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
         loop {
+            if let Some(data) = ready!(this.metered.poll_next(context)) {
+                return Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)));
+            }
             let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-            match ready!(Pin::new(rest).poll_frame(context)) {
-                // What follows a body as trailers means nothing to git.
-                Some(Ok(frame)) if !frame.is_data() => {}
-                Some(Ok(frame)) => {
-                    this.traffic.add(Direction::Up, frame.data_ref().map_or(0, Bytes::len) as u64);
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                other => return Poll::Ready(other),
+            let Some(frame) = ready!(Pin::new(rest).poll_frame(context)?) else { return Poll::Ready(None) };
+            // What follows a body as trailers means nothing to git.
+            if let Ok(data) = frame.into_data() {
+                this.metered.push(data);
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.metered.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        length_of(self.first.as_ref(), self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().exact()))
+        self.metered.before(&self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint))
     }
 }
 
@@ -125,10 +119,9 @@ pub(super) async fn drain(mut body: Asking) {
 
 /// An upstream's body on its way to the sandbox, for as long as its session may have it.
 pub(super) struct Download {
-    first: Option<Bytes>,
+    metered: Metered,
     rest: Body,
     withdrawn: Pin<Box<dyn Future<Output = Refusal> + Send>>,
-    traffic: Arc<Traffic>,
     ending: Option<Ending>,
     /// Lets go of what the upstream left of the upload, at the end.
     draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -136,9 +129,8 @@ pub(super) struct Download {
 
 impl Download {
     /// `first`, then `rest`, until `withdrawn` ends.
-    pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: Arc<Traffic>) -> Self {
-        let first = (!first.is_empty()).then_some(first);
-        Self { first, rest, withdrawn: Box::pin(withdrawn), traffic, ending: None, draining: None }
+    pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: &Arc<Traffic>) -> Self {
+        Self { metered: Metered::down(traffic, first), rest, withdrawn: Box::pin(withdrawn), ending: None, draining: None }
     }
 
     /// The same, whose end is recorded.
@@ -165,33 +157,26 @@ impl HttpBody for Download {
             }
             return Poll::Ready(Some(Err(text.into())));
         }
-        if let Some(first) = this.first.take() {
-            this.traffic.add(Direction::Down, first.len() as u64);
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
         loop {
-            match ready!(Pin::new(&mut this.rest).poll_frame(context)) {
-                Some(Ok(frame)) if !frame.is_data() => {}
-                Some(Ok(frame)) => {
-                    this.traffic.add(Direction::Down, frame.data_ref().map_or(0, Bytes::len) as u64);
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                None => {
-                    // Whoever answers holds the upload.
-                    this.rest = Empty::new().map_err(|never| match never {}).boxed_unsync();
-                    if let Some(draining) = &mut this.draining {
-                        ready!(draining.as_mut().poll(context));
-                        this.draining = None;
-                    }
-                    return Poll::Ready(None);
-                }
-                error => return Poll::Ready(error),
+            if let Some(data) = ready!(this.metered.poll_next(context)) {
+                return Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)));
+            }
+            let Some(frame) = ready!(Pin::new(&mut this.rest).poll_frame(context)?) else { break };
+            if let Ok(data) = frame.into_data() {
+                this.metered.push(data);
             }
         }
+        // Whoever answers holds the upload.
+        this.rest = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        if let Some(draining) = &mut this.draining {
+            ready!(draining.as_mut().poll(context));
+            this.draining = None;
+        }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream() && self.draining.is_none()
+        self.metered.is_empty() && self.rest.is_end_stream() && self.draining.is_none()
     }
 
     /// Not known as long as something is to be done after the last octet.
@@ -199,14 +184,8 @@ impl HttpBody for Download {
         if self.draining.is_some() {
             return SizeHint::default();
         }
-        length_of(self.first.as_ref(), self.rest.size_hint().exact())
+        self.metered.before(&self.rest.size_hint())
     }
-}
-
-/// Of what was read and of what is to come, where that is known.
-fn length_of(first: Option<&Bytes>, rest: Option<u64>) -> SizeHint {
-    let first = first.map_or(0, Bytes::len) as u64;
-    rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(first.saturating_add(rest)))
 }
 
 /// An upload is read to its end up to this size, so that a refusal of any push that GitHub would take is read.

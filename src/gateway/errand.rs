@@ -140,6 +140,7 @@ impl Errand {
             })?;
             authorize(request.headers_mut(), &secret);
         }
+        visit.gate.spend_head(visit.subject, request.method(), request.uri(), request.headers())?;
         let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
         Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
     }

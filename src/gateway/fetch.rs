@@ -1,7 +1,5 @@
 //! What refs there are, and fetching: streamed, with nothing in an advertisement that leads around the gate.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -29,7 +27,7 @@ use crate::{
 
 /// Answers `GET info/refs`.
 pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Request<Asking>) -> Result<Response<Body>, Refusal> {
-    let permit = admit(visit, route)?;
+    let permit = admit(visit, route).await?;
     let service = permit.service();
     let mut errand = Errand::advertisement(permit, request.headers());
     errand.protocol = protocol(service, request);
@@ -44,7 +42,7 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
         refusal = standing(visit, route).withdrawn() => return Err(refusal),
         asked = asking => asked?,
     };
-    let download = Download::new(first, rest, standing(visit, route).withdrawn(), Arc::clone(&visit.traffic));
+    let download = Download::new(first, rest, standing(visit, route).withdrawn(), &visit.traffic);
     Ok(Response::from_parts(parts, download.boxed_unsync()))
 }
 
@@ -53,14 +51,16 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
     let encoding = check_body(Service::UploadPack, &request)?;
     let protocol = protocol(Service::UploadPack, &request);
     let (headers, body) = (request.headers().clone(), request.into_body());
-    let (upload, rest) = Upload::new(Bytes::new(), body, &visit.traffic);
-    let outcome = match admit(visit, route) {
+    let (upload, rest, spent) = Upload::new(Bytes::new(), body, &visit.traffic);
+    let mut spent = Box::pin(spent.refusal());
+    let outcome = match admit(visit, route).await {
         Ok(permit) => {
             let mut errand = Errand::fetch(permit, &headers);
             (errand.protocol, errand.encoding) = (protocol, encoding);
             tokio::select! {
                 biased;
                 refusal = standing(visit, route).withdrawn() => Err(refusal),
+                refusal = &mut spent => Err(refusal),
                 answer = errand.run(visit, upload) => answer.map_err(|trouble| trouble.refusal),
             }
         }
@@ -72,7 +72,7 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
     match outcome {
         Ok(answer) => {
             let standing = standing(visit, route);
-            Ok(answer.map(|body| visit.download(body, standing).boxed_unsync()))
+            Ok(answer.map(|body| visit.download(body, standing, spent).boxed_unsync()))
         }
         Err(refusal) => {
             let body = report::fetch_error(&respond::advice(&refusal).join(" "));
@@ -85,8 +85,8 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
 }
 
 /// Decides, and records what is allowed.
-fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit, Refusal> {
-    visit.gate.within(visit.subject.session.limits().request())?;
+async fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit, Refusal> {
+    visit.gate.count_upstream(visit.subject).await?;
     let public_read = visit.gate.forge.as_ref().is_some_and(|forge| forge.public_read);
     let permit = decide_repository(&visit.subject.governing.grant, &route.repository, route.kind.service(), public_read)?;
     // Whoever may push has only read as yet.

@@ -114,7 +114,8 @@ async fn push(
     let changes: Vec<_> = list.updates.iter().map(RefChange::from).collect();
     let behind = bytes.get(list.length..).unwrap_or_default();
     let begins = if list.has_pack() { true } else { behind.is_empty() && ends(&mut body).await };
-    let judged = if begins { judge(visit, repository, &changes, headers) } else { Err(Refusal::new(Reason::BadRequest, SURPLUS).into()) };
+    let judged =
+        if begins { judge(visit, repository, &changes, headers).await } else { Err(Refusal::new(Reason::BadRequest, SURPLUS).into()) };
     let errand = match judged {
         Ok(errand) => errand,
         Err(not_pushed) => {
@@ -125,24 +126,28 @@ async fn push(
         }
     };
     let first = [&list.to_bytes(), behind].concat();
-    let (upload, rest) = Upload::new(first.into(), body, &visit.traffic);
+    let (upload, rest, spent) = Upload::new(first.into(), body, &visit.traffic);
+    let mut spent = Box::pin(spent.refusal());
     let changes = if errand.fast_forward_only() { changes } else { changes.into_iter().map(RefChange::at_worst).collect() };
     let standing = |visit: &Visit<'_>| visit.standing(repository, Service::ReceivePack, &changes);
     let answer = tokio::select! {
         biased;
         refusal = standing(visit).withdrawn() => Err(Trouble::from(refusal)),
+        refusal = &mut spent => Err(Trouble::from(refusal)),
         answer = errand.run(visit, upload) => answer,
     };
     match answer {
         Ok(answer) => {
             let standing = standing(visit);
-            Ok(answer.map(|body| visit.download(body, standing).after(rest).boxed_unsync()))
+            Ok(answer.map(|body| visit.download(body, standing, spent).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
             // From here on nothing more is sent.
             let left = rest.left().await;
-            // After something was sent, only who is told that it was refused, or is to be elsewhere, knows that nothing was done.
-            let answer = if visit.traffic.up() == 0 || answered.is_some_and(|status| status.is_client_error() || status.is_redirection()) {
+            // After something was sent, only who is told that it was refused, or is to be elsewhere, or who did not send the rest,
+            // knows that nothing was done.
+            let is_refused = answered.is_some_and(|status| status.is_client_error() || status.is_redirection());
+            let answer = if visit.traffic.up() == 0 || is_refused || refusal.reason() == Reason::BudgetExhausted {
                 answer_refused(visit, &list, NotPushed::Refused(refusal))
             } else {
                 Ok(whole(answer_unknown(visit, &list, refusal)))
@@ -156,8 +161,8 @@ async fn push(
 }
 
 /// Decides, and records what is allowed.
-fn judge(visit: &Visit<'_>, repository: &RepositoryName, changes: &[RefChange], headers: &HeaderMap) -> Result<Errand, NotPushed> {
-    visit.gate.within(visit.subject.session.limits().request())?;
+async fn judge(visit: &Visit<'_>, repository: &RepositoryName, changes: &[RefChange], headers: &HeaderMap) -> Result<Errand, NotPushed> {
+    visit.gate.count_upstream(visit.subject).await?;
     let permit = decide_push(&visit.subject.governing.grant, repository, changes)?;
     visit.gate.record_leave(visit.subject, visit.asked)?;
     Ok(Errand::push(permit, headers))

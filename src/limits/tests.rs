@@ -15,11 +15,12 @@ const LIMITS: Limits = Limits {
 
 fn limits(bounds: Limits) -> (SessionLimits<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
-    (SessionLimits::with_clock(&bounds, clock.clone()), clock)
+    (SessionLimits::with_clock(&"s".into(), &bounds, clock.clone()), clock)
 }
 
-fn limited(limit: Limit, seconds: u64) -> Limited {
-    Limited { limit, retry_after: Duration::from_secs(seconds) }
+/// Which limit was met, and the seconds to wait for it.
+fn told<T>(taken: Result<T, Limited>) -> Option<(Limit, u64)> {
+    taken.err().map(|limited| (limited.limit, limited.retry_after().as_secs()))
 }
 
 #[test]
@@ -27,7 +28,7 @@ fn a_place_is_given_back_on_drop() {
     let (limits, _clock) = limits(LIMITS);
     let first = limits.tunnel().unwrap();
     let _second = limits.tunnel().unwrap();
-    assert_eq!(limits.tunnel().unwrap_err(), limited(Limit::Tunnels, 1));
+    assert_eq!(told(limits.tunnel()), Some((Limit::Tunnels, 1)));
     assert_eq!(limits.tunnel().unwrap_err().reason(), Reason::TooManyTunnels);
     drop(first);
     let _third = limits.tunnel().unwrap();
@@ -38,13 +39,13 @@ fn a_place_is_given_back_on_drop() {
 fn connections_have_a_cap_and_a_rate() {
     let (limits, clock) = limits(LIMITS);
     let held: Vec<_> = (0..3).map(|_| limits.connection().unwrap()).collect();
-    assert_eq!(limits.connection().unwrap_err(), limited(Limit::Connections, 1));
+    assert_eq!(told(limits.connection()), Some((Limit::Connections, 1)));
     assert_eq!(limits.connection().unwrap_err().reason(), Reason::TooManyConnections);
     drop(held);
     for _ in 0..2 {
         drop(limits.connection().unwrap());
     }
-    assert_eq!(limits.connection().unwrap_err(), limited(Limit::NewConnections, 1));
+    assert_eq!(told(limits.connection()), Some((Limit::NewConnections, 1)));
     assert_eq!(limits.connection().unwrap_err().reason(), Reason::RateLimited);
     clock.advance(Duration::from_millis(200));
     drop(limits.connection().unwrap());
@@ -66,21 +67,21 @@ fn requests_come_in_bursts_of_four_seconds() {
     for _ in 0..40 {
         limits.request().unwrap();
     }
-    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+    assert_eq!(told(limits.request()), Some((Limit::Requests, 1)));
     clock.advance(Duration::from_secs(1));
     for _ in 0..10 {
         limits.request().unwrap();
     }
-    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+    assert_eq!(told(limits.request()), Some((Limit::Requests, 1)));
 }
 
 #[test]
 fn zero_lets_nothing_through() {
     let (limits, clock) = limits(Limits { connections: 0, tunnels: 0, new_connections_per_second: 0, requests_per_second: 0, ..LIMITS });
     clock.advance(Duration::from_secs(60));
-    assert_eq!(limits.connection().unwrap_err(), limited(Limit::Connections, 1));
-    assert_eq!(limits.tunnel().unwrap_err(), limited(Limit::Tunnels, 1));
-    assert_eq!(limits.request().unwrap_err(), limited(Limit::Requests, 1));
+    assert_eq!(told(limits.connection()), Some((Limit::Connections, 1)));
+    assert_eq!(told(limits.tunnel()), Some((Limit::Tunnels, 1)));
+    assert_eq!(told(limits.request()), Some((Limit::Requests, 1)));
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn a_reload_keeps_counts_and_unchanged_rates() {
         limits.request().unwrap();
     }
     limits.update(&Limits { tunnels: 1, ..LIMITS });
-    assert_eq!(limits.request(), Err(limited(Limit::Requests, 1)));
+    assert_eq!(told(limits.request()), Some((Limit::Requests, 1)));
     drop(held.0);
     assert!(limits.tunnel().is_err(), "one is still open, and one is all there may be");
     drop(held.1);
@@ -114,7 +115,51 @@ fn waits_are_whole_seconds_rounded_up() {
 #[test]
 fn words_are_the_keys_of_a_policy() {
     let words: Vec<_> = Limit::ALL.iter().map(|limit| limit.as_str()).collect();
-    assert_eq!(words, ["connections", "tunnels", "new_connections_per_second", "requests_per_second"]);
+    let keys = [
+        "connections",
+        "tunnels",
+        "new_connections_per_second",
+        "requests_per_second",
+        "dns_queries_per_second",
+        "bytes_per_second",
+        "upload_budget",
+    ];
+    assert_eq!(words, keys);
+}
+
+#[test]
+fn names_have_a_rate_of_their_own() {
+    let (limits, clock) = limits(Limits { dns_queries_per_second: 1, ..LIMITS });
+    for _ in 0..4 {
+        limits.name().unwrap();
+    }
+    assert_eq!(told(limits.name()), Some((Limit::Names, 1)));
+    limits.request().unwrap();
+    clock.advance(Duration::from_secs(1));
+    limits.name().unwrap();
+    limits.update(&Limits { dns_queries_per_second: 0, ..LIMITS });
+    assert_eq!(limits.name().unwrap_err().reason(), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn what_is_there_soon_is_waited_for_and_nothing_else() {
+    let tries = AtomicU32::new(0);
+    let after = |needed: u32, milliseconds: u64| {
+        let tries = &tries;
+        tries.store(0, Ordering::Relaxed);
+        move || {
+            let before = tries.fetch_add(1, Ordering::Relaxed);
+            if before >= needed { Ok(()) } else { Err(Limited { limit: Limit::Requests, wait: Duration::from_millis(milliseconds) }) }
+        }
+    };
+    let began = Instant::now();
+    assert_eq!(told(soon(after(1, 20)).await), None);
+    assert!(began.elapsed() >= Duration::from_millis(20));
+    assert_eq!(told(soon(after(1, 101)).await), Some((Limit::Requests, 1)));
+    assert_eq!(tries.load(Ordering::Relaxed), 1, "it is refused at once");
+    // Somebody else is always faster.
+    assert_eq!(told(soon(after(u32::MAX, 30)).await), Some((Limit::Requests, 1)));
+    assert!(tries.load(Ordering::Relaxed) <= 4, "no longer than 100 ms in all");
 }
 
 proptest! {
@@ -127,7 +172,7 @@ proptest! {
             clock.advance(Duration::from_millis(milliseconds));
             elapsed += milliseconds;
             passed += (0..requests).filter(|_| limits.request().is_ok()).count() as u64;
-            prop_assert!(passed <= u64::from(rate) * (u64::from(REQUEST_BURST) * 1000 + elapsed) / 1000 + 1);
+            prop_assert!(passed <= u64::from(rate) * (u64::from(BURST) * 1000 + elapsed) / 1000 + 1);
         }
     }
 

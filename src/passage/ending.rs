@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Asked, Gate, Subject, relay::Traffic, standing::Stream};
+use super::{Asked, Gate, Subject, standing::Stream, traffic::Traffic};
 use crate::{
     limits::Slot,
     metrics::Open,
@@ -38,7 +38,7 @@ impl Ending {
             address: dialled.and_then(Dialled::address),
             rule: permit.and_then(|permit| permit.rule().cloned()),
             would_deny: permit.and_then(Permit::would_deny),
-            traffic: Arc::new(Traffic::new(&gate.metrics)),
+            traffic: Arc::new(gate.traffic(subject)),
             refusal: None,
             place: Some((slot, gate.metrics.tunnel())),
         }

@@ -42,6 +42,11 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
+/// How long fields are in HTTP/1.1.
+pub(crate) fn length(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len()).sum()
+}
+
 /// Takes these fields away however they are spelled.
 fn strip(headers: &mut HeaderMap, fields: &[&str]) {
     let is_one = |name: &&HeaderName| fields.iter().any(|field| is_same_name(name.as_str().as_bytes(), field.as_bytes()));

@@ -1,87 +1,14 @@
 //! Bytes from socket to socket, both ways, each direction ending on its own.
 
-use std::{
-    borrow::Cow,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{borrow::Cow, io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep_until},
 };
 
-use crate::metrics::Metrics;
-
-/// Which way bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Up,
-    Down,
-}
-
-/// How many bytes went each way, and when the last one did.
-pub(crate) struct Traffic {
-    metrics: Arc<Metrics>,
-    /// Of what it is a part of.
-    whole: Option<Arc<Traffic>>,
-    started: Instant,
-    up: AtomicU64,
-    down: AtomicU64,
-    /// Milliseconds from `started` to the last byte.
-    last: AtomicU64,
-}
-
-impl Traffic {
-    pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
-        Self {
-            metrics: Arc::clone(metrics),
-            whole: None,
-            started: Instant::now(),
-            up: AtomicU64::new(0),
-            down: AtomicU64::new(0),
-            last: AtomicU64::new(0),
-        }
-    }
-
-    /// Of a part of `whole`, where its bytes count too.
-    pub(crate) fn part_of(whole: &Arc<Self>) -> Self {
-        Self { whole: Some(Arc::clone(whole)), ..Self::new(&whole.metrics) }
-    }
-
-    pub(crate) fn duration(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// When the last byte went either way; the beginning, where none did.
-    pub(crate) fn last(&self) -> Instant {
-        self.started + Duration::from_millis(self.last.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn up(&self) -> u64 {
-        self.up.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn down(&self) -> u64 {
-        self.down.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn add(&self, direction: Direction, count: u64) {
-        match (&self.whole, direction) {
-            (Some(whole), _) => whole.add(direction, count),
-            (None, Direction::Up) => self.metrics.sent_up(count),
-            (None, Direction::Down) => self.metrics.sent_down(count),
-        }
-        let sum = if direction == Direction::Up { &self.up } else { &self.down };
-        sum.fetch_add(count, Ordering::Relaxed);
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(elapsed, Ordering::Relaxed);
-    }
-}
+use super::traffic::Traffic;
+use crate::limits::{Direction, Exhausted};
 
 /// Why a relay ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +17,8 @@ pub(crate) enum End {
     Closed,
     /// One side broke.
     Broken,
+    /// More was to go up than the session may send.
+    Exhausted(Exhausted),
     /// No byte moved for the idle time.
     Idle,
 }
@@ -106,17 +35,24 @@ pub(crate) trait Passing {
 /// Bytes that nobody looks at.
 pub(crate) struct Unseen;
 
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Broken
+    }
+}
+
 impl Passing for Unseen {
     fn pass<'b>(&mut self, bytes: &'b [u8]) -> io::Result<Cow<'b, [u8]>> {
         Ok(Cow::Borrowed(bytes))
     }
 }
 
-/// Relays between two streams, each given as its two halves, until both directions have ended, one side breaks, or nothing moves for
-/// `idle`. A side that stops sending is shut down on the other side only (half-close). Of `passing` one sees what goes up, the other what goes
-/// down.
+/// Relays between two streams, each given as its two halves, until both directions have ended, one side breaks, nothing moves for
+/// `idle`, or more is to go up than may. A side that stops sending is shut down on the other side only (half-close). `early` was read
+/// of the sandbox's before. Of `passing` one sees what goes up behind that, the other what goes down.
 pub(crate) async fn relay<R, W, S, T>(
     (mut down_read, mut down_write): (R, W),
+    early: impl AsRef<[u8]>,
     (mut up_read, mut up_write): (S, T),
     idle: Duration,
     traffic: &Traffic,
@@ -128,14 +64,14 @@ where
     S: AsyncRead + Unpin,
     T: AsyncWrite + Unpin,
 {
-    let both = async {
-        tokio::try_join!(
-            pump(&mut down_read, &mut up_write, Direction::Up, traffic, passing.0),
-            pump(&mut up_read, &mut down_write, Direction::Down, traffic, passing.1)
-        )
+    let up = async {
+        write(&mut up_write, early.as_ref(), Direction::Up, traffic).await?;
+        drop(early);
+        pump(&mut down_read, &mut up_write, Direction::Up, traffic, passing.0).await
     };
+    let both = async { tokio::try_join!(up, pump(&mut up_read, &mut down_write, Direction::Down, traffic, passing.1)) };
     tokio::select! {
-        ended = both => if ended.is_ok() { End::Closed } else { End::Broken },
+        ended = both => ended.err().unwrap_or(End::Closed),
         () = idle_for(idle, traffic) => End::Idle,
     }
 }
@@ -146,19 +82,32 @@ async fn pump(
     direction: Direction,
     traffic: &Traffic,
     passing: &mut impl Passing,
-) -> io::Result<()> {
+) -> Result<(), End> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
-            return to.shutdown().await;
+            return Ok(to.shutdown().await?);
         }
         let passed = passing.pass(&buffer[..count])?;
-        to.write_all(&passed).await?;
+        write(to, &passed, direction, traffic).await?;
+        passing.taken();
+    }
+}
+
+/// Writes bytes as they may go, and counts what went.
+async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], direction: Direction, traffic: &Traffic) -> Result<(), End> {
+    loop {
+        let leave = traffic.admit(direction, bytes.len()).await.map_err(End::Exhausted)?;
+        let (now, later) = leave.split(bytes);
+        to.write_all(now).await?;
         // What encrypts keeps what it was given until it is told.
         to.flush().await?;
-        passing.taken();
-        traffic.add(direction, passed.len() as u64);
+        traffic.count(leave);
+        if later.is_empty() {
+            return Ok(());
+        }
+        bytes = later;
     }
 }
 

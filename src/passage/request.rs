@@ -14,7 +14,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
-use super::relay::{Direction, Traffic};
 use super::{
     Asked, Gate, Subject,
     credential::{Credited, credit, mask_head},
@@ -25,6 +24,7 @@ use super::{
     redirects,
     secrets::Search,
     standing::{Said, Stream},
+    traffic::{Metered, Traffic},
 };
 use crate::{
     destination::Destination,
@@ -69,7 +69,9 @@ pub(crate) async fn forward(
     let body = Patient::new(body, parts.version, gate.patience, &awaited);
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), search, trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
-    let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), traffic: Arc::clone(&traffic), _place: None });
+    gate.spend_head(subject, &parts.method, &parts.uri, &parts.headers)?;
+    let (metered, spent) = Metered::up(&traffic, Bytes::new());
+    let request = Request::from_parts(parts, Relayed { inner: body, upload: Some(upload), metered, _place: None });
     let tls = if secure { Some(gate.tls.load().get()?) } else { None };
     let key = Key::new(subject.session.identity(), destination.clone(), tls.as_ref());
     let route = gate.route(subject, asked, permit, dialled, key, &request).await?;
@@ -83,8 +85,9 @@ pub(crate) async fn forward(
     };
     drop(awaited);
     redirects::remember(gate, subject, &stream.destination, secure, &response);
+    spent.note(gate, subject, asked, stream.address);
     response.body().end_when(note_withdrawal(Arc::clone(gate), stream, said, asked.clone()));
-    receive(response, gate, traffic, masker, place)
+    receive(response, gate, &traffic, masker, place)
 }
 
 /// A request that was judged, as it may leave.
@@ -119,7 +122,7 @@ pub(super) async fn judge(
         return Err(Refusal::new(Reason::LoopDetected, "This request has passed through this proxy before."));
     }
     let permit = gate.decide(subject, destination, *way)?;
-    gate.within(subject.session.limits().request())?;
+    gate.count_upstream(subject).await?;
     let cleared = permit.expectation().decide_request(&facts(&parts, origin_form, body_length))?;
     asked.would_deny = cleared.would_deny();
     // Each exchange holds a connection upstream, however many of them share one of the sandbox's.
@@ -161,7 +164,7 @@ fn facts<'a>(parts: &'a request::Parts, origin_form: &'a str, body_length: Optio
 pub(super) fn receive(
     response: Response<ResponseBody>,
     gate: &Gate,
-    traffic: Arc<Traffic>,
+    traffic: &Arc<Traffic>,
     masker: Option<Masker>,
     place: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
@@ -171,7 +174,10 @@ pub(super) fn receive(
         mask_head(&mut parts, !inner.is_end_stream(), masker)?;
     }
     parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, Either::Right(Masked::new(Relayed { inner, upload: None, traffic, _place: place }, masker))))
+    Ok(Response::from_parts(
+        parts,
+        Either::Right(Masked::new(Relayed { inner, upload: None, metered: Metered::down(traffic, Bytes::new()), _place: place }, masker)),
+    ))
 }
 
 /// What a request body is held to.
@@ -203,12 +209,12 @@ impl Upload {
     }
 }
 
-/// A body on its way through: counted, and its trailers filtered.
+/// A body on its way through: held to the session's limits, counted, and its trailers filtered.
 pub(crate) struct Relayed<B> {
     inner: B,
     /// What it is held to on its way up; none on its way down.
     upload: Option<Upload>,
-    traffic: Arc<Traffic>,
+    metered: Metered,
     /// Of the connection upstream, for as long as an answer comes over it.
     _place: Option<Slot>,
 }
@@ -219,40 +225,41 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Rela
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
-        Poll::Ready(frame.map(|frame| match (frame, &mut this.upload) {
-            (Ok(frame), Some(upload)) => {
-                upload.take(&frame)?;
-                Ok(this.pass(frame, Direction::Up))
+        loop {
+            if let Some(data) = ready!(this.metered.poll_next(context)) {
+                return Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)));
             }
-            (Ok(frame), None) => Ok(this.pass(frame, Direction::Down)),
-            (Err(error), Some(_)) => Err(told(error.into())),
-            (Err(error), None) => Err(error.into()),
-        }))
+            let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(context)) else { return Poll::Ready(None) };
+            let frame = frame.map_err(|error| if this.upload.is_some() { told(error.into()) } else { error.into() })?;
+            if let Some(upload) = &mut this.upload {
+                upload.take(&frame)?;
+            }
+            match frame.into_data() {
+                Ok(data) => this.metered.push(data),
+                Err(frame) => return Poll::Ready(this.pass_trailers(frame).transpose()),
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.metered.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.metered.before(&self.inner.size_hint())
     }
 }
 
 impl<B> Relayed<B> {
-    fn pass(&self, frame: Frame<Bytes>, direction: Direction) -> Frame<Bytes> {
-        if let Some(data) = frame.data_ref() {
-            self.traffic.add(direction, data.len() as u64);
+    /// What follows a body, without what may not pass.
+    fn pass_trailers(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, BoxError> {
+        let Ok(mut trailers) = frame.into_trailers() else { return Ok(None) };
+        if self.upload.as_ref().is_some_and(|upload| !upload.trailers) {
+            return Ok(None);
         }
-        match frame.into_trailers() {
-            Ok(_) if self.upload.as_ref().is_some_and(|upload| !upload.trailers) => Frame::data(Bytes::new()),
-            Ok(mut trailers) => {
-                headers::filter_trailers(&mut trailers);
-                Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        }
+        headers::filter_trailers(&mut trailers);
+        self.metered.finish(headers::length(&trailers))?;
+        Ok(Some(Frame::trailers(trailers)))
     }
 }
 

@@ -1,12 +1,11 @@
 //! A tunnel after it was permitted: its first bytes judged, then bytes both ways until it ends or may no longer be.
 
-use tokio::{io::AsyncWriteExt, time::timeout};
-
 use super::{
     Asked, Gate, Subject, Visitor,
     ending::Ending,
-    relay::{Direction, End, Traffic, Unseen, relay},
+    relay::{End, Unseen, relay},
     standing::Stream,
+    traffic::Traffic,
 };
 use crate::{
     downstream::Downstream,
@@ -58,16 +57,13 @@ async fn carry(
     let stream = Stream { subject: subject.clone(), destination, way: Way::Connect, address: dialled.address() };
     let mut upstream = dialled.open(cleared);
     let (mut sandbox, early) = downstream.into_parts();
-    let carried = async {
-        if !matches!(timeout(gate.patience.idle, upstream.write_all(&early)).await, Ok(Ok(()))) {
-            return End::Broken;
-        }
-        traffic.add(Direction::Up, early.len() as u64);
-        drop(early);
-        relay(sandbox.split(), upstream.split(), gate.patience.idle, traffic, (&mut Unseen, &mut Unseen)).await
-    };
+    let (mut up, mut down) = (Unseen, Unseen);
+    let carried = relay(sandbox.split(), early, upstream.split(), gate.patience.idle, traffic, (&mut up, &mut down));
     let ended = tokio::select! {
-        end = carried => Ok(end),
+        end = carried => match end {
+            End::Exhausted(exhausted) => Err(exhausted.into()),
+            end @ (End::Closed | End::Broken | End::Idle) => Ok(end),
+        },
         refusal = stream.withdrawn_or_intercepted(gate) => Err(refusal),
     };
     if !matches!(ended, Ok(End::Closed | End::Idle)) {

@@ -16,9 +16,10 @@ use super::{
     ending::Ending,
     headers,
     limited::Allowance,
-    relay::{Passing, Traffic, relay},
+    relay::{End, Passing, relay},
     request::{Body, Errand, Judged, judge, note_withdrawal, receive},
     standing::{Said, Stream},
+    traffic::Traffic,
 };
 use crate::{
     limits::Slot,
@@ -77,6 +78,7 @@ pub(crate) async fn open(
         // What is compressed hides what it holds.
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     }
+    gate.spend_head(subject, &parts.method, &parts.uri, &parts.headers)?;
     let dialled = gate.dial(subject, asked, permit, dialled).await?;
     let rule = dialled.permit().rule().cloned();
     let upward = Upward { allowance: Allowance::of(cleared.body_limit()), exceeded: None };
@@ -91,7 +93,7 @@ pub(crate) async fn open(
     match upgrade {
         Upgrade::Declined(response) => {
             response.body().end_when(note_withdrawal(Arc::clone(gate), stream, said, asked.clone()));
-            let mut response = receive(response, gate, traffic, masker, place)?;
+            let mut response = receive(response, gate, &traffic, masker, place)?;
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             Ok(response.into())
         }
@@ -135,11 +137,11 @@ impl Socket {
         let traffic = Arc::clone(ending.traffic());
         let (mut from_sandbox, mut to_sandbox) = split(sandbox);
         let passing = (&mut upward, &mut downward);
-        let carried = relay((&mut from_sandbox, &mut to_sandbox), split(upstream), gate.patience.idle, &traffic, passing);
+        let carried = relay((&mut from_sandbox, &mut to_sandbox), [], split(upstream), gate.patience.idle, &traffic, passing);
         let withdrawn = tokio::select! {
             end = carried => {
                 tracing::debug!(destination = %stream.destination, ?end, "WebSocket ended");
-                upward.exceeded.map(Refusal::from)
+                if let End::Exhausted(exhausted) = end { Some(exhausted.into()) } else { upward.exceeded.map(Refusal::from) }
             }
             refusal = stream.withdrawn_from(&gate, &said) => Some(refusal),
         };
@@ -151,7 +153,13 @@ impl Socket {
             return;
         };
         let reason = refusal.reason();
-        let code = if reason == Reason::BodyTooLarge { MESSAGE_TOO_BIG } else { SERVICE_RESTART };
+        let code = if reason == Reason::BodyTooLarge {
+            MESSAGE_TOO_BIG
+        } else if reason == Reason::BudgetExhausted {
+            POLICY_VIOLATION
+        } else {
+            SERVICE_RESTART
+        };
         ending.end(Some(refusal));
         if downward.is_between_frames() {
             let farewell = async {
@@ -213,6 +221,8 @@ impl Passing for Downward {
 const MESSAGE_TOO_BIG: u16 = 1009;
 /// Come back, and be judged anew (the IANA registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
+/// That of one who would be refused again (RFC 6455, section 7.4.1).
+const POLICY_VIOLATION: u16 = 1008;
 /// For the Close frame to arrive.
 const FAREWELL: Duration = Duration::from_millis(400);
 

@@ -61,7 +61,7 @@ pub struct Limits {
     pub connections: u32,
     /// Tunnels at a time.
     pub tunnels: u32,
-    /// New connections a second; the burst is four times as many.
+    /// New connections a second, and as many at once.
     pub new_connections_per_second: u32,
     /// Requests a second; the burst is four times as many.
     pub requests_per_second: u32,

@@ -66,9 +66,9 @@ impl Session {
     pub(super) fn new(id: Arc<str>, configured: bool, governing: Governing) -> Self {
         Self {
             identity: Identity::new(),
+            limits: SessionLimits::new(&id, &governing.policy.limits()),
             id,
             configured,
-            limits: SessionLimits::new(&governing.policy.limits()),
             governing: ArcSwap::from_pointee(governing),
             closed: OnceLock::new(),
             refusals: Mutex::default(),

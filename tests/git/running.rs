@@ -6,7 +6,7 @@ use crate::harness::{
     Plan, World,
     bytes::{CAPABILITIES, FETCH_TYPE, PUSH_TYPE, ZERO, basic, line, noise, push_body, report, request},
     eventually,
-    world::refs_of,
+    world::{GRANTS, refs_of},
 };
 
 const DISCOVERY: &str = "/git/octo/spoon/info/refs?service=git-upload-pack";
@@ -197,4 +197,28 @@ fn the_ends_of_a_fetch_and_a_push_are_recorded_with_their_sizes() {
         assert!(!record["path"].as_str().unwrap_or_default().contains('?'), "{record:#}");
     }
     world.finish();
+}
+
+#[test]
+fn a_push_beyond_the_upload_budget_moves_nothing() {
+    for (grants, natively) in [(GRANTS, true), (ON_DISK, false)] {
+        let policy = "access = \"none\"\n[limits]\nupload_budget = \"64 KiB\"";
+        let world = World::of(&Plan { policy, grants, ..Plan::default() }).cloned(&["agent/fix-1"]);
+        let before = world.hub.refs("octo/spoon");
+        world.sandbox.git_ok("clone", &["checkout", "--quiet", "agent/fix-1"]);
+        fs::write(world.sandbox.path("clone/large"), noise(1 << 20)).unwrap();
+        world.sandbox.commit("clone", "much");
+        let done = world.push(&["origin", "agent/fix-1"]);
+        assert!(done.code.is_some_and(|code| code != 0), "{}", done.err);
+        if natively {
+            done.assert(1, &["! [remote rejected]", "upload_budget of [limits], 65536 octets"]);
+            let sent: usize = world.pushes().iter().map(|seen| seen.body.len()).sum();
+            assert!(sent <= 64 << 10, "{sent} octets left");
+        }
+        world.assert_denied("push", "budget_exhausted");
+        assert_eq!(world.hub.refs("octo/spoon"), before);
+        let fetched = world.sandbox.git("clone", &["fetch", "origin"]);
+        assert!(fetched.code.is_some_and(|code| code != 0) && fetched.err.contains("upload_budget"), "{}", fetched.err);
+        world.finish();
+    }
 }

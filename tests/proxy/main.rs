@@ -25,6 +25,7 @@
 //! - `pool`: connections upstream that carry more than one request
 //! - `parent`: a proxy behind another
 //! - `records`: the audit file and the metrics
+//! - `limits`: how much and how fast, and that neighbours do not feel it
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
 //! - `learning`: a policy learned from a report, and redirects to what is refused
@@ -51,6 +52,7 @@ mod handshakes;
 mod multiplexed;
 mod pool;
 mod learning;
+mod limits;
 mod records;
 mod regressions;
 mod replies;

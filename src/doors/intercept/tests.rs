@@ -108,7 +108,7 @@ impl World {
         let sandbox = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let visitor = Arc::new(Visitor::new(Arc::clone(&self.gate), Door::Proxy));
-        let subject = visitor.identify(|| Ok(None)).ok().unwrap();
+        let subject = visitor.identify(|| Ok(None)).await.ok().unwrap();
         let destination = Destination::parse(self.authority().as_bytes(), None).unwrap();
         let facts = Facts { destination: &destination, way: Way::Connect, now: now() };
         let admitted = subject.policy().decide_destination(&facts).unwrap().admit(&[[127, 0, 0, 1].into()], &Own::default()).unwrap();
