@@ -1,6 +1,7 @@
 //! The running program: binds every listener first, serves until it is told to drain, and drains.
 
 mod descriptors;
+mod memory;
 mod listeners;
 
 use std::{
@@ -21,8 +22,8 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use self::listeners::StartError;
 use self::listeners::{OwnerListener, accept, bind_tcp};
+pub(crate) use self::{listeners::StartError, memory::seal};
 use crate::{
     admin,
     audit::Audit,

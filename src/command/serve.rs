@@ -23,7 +23,7 @@ use super::{Console, DONE, LogFormat, REFUSED, report};
 use crate::{
     config::{Config, Environment},
     policy::Problem,
-    server::{Order, Server},
+    server::{Order, Server, seal},
 };
 
 /// Run the proxy
@@ -36,6 +36,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>) -> u8 {
+    // Before anything is read that is nobody else's to see.
+    if let Err(error) = seal() {
+        console.say(format_args!("tidegate: cannot keep other processes out of its memory: {error}"));
+        return REFUSED;
+    }
     let (config, files) = load(&arguments.config, console.environment);
     let config = match config {
         Ok(config) => config,

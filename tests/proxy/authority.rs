@@ -1,6 +1,15 @@
 //! The root to trust, as a sandbox and as its owner finds it.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::harness::{
     Client, Setup,
@@ -70,4 +79,42 @@ fn threat_46_the_authority_s_key_is_shown_to_nobody() {
         assert!(!reply.text().contains(secret), "{path}: {}", reply.text());
     }
     assert!(!gate.stderr().contains(secret) && !gate.audit_text().contains(secret));
+}
+
+/// The user of Debian that owns nothing.
+const NOBODY: u32 = 65534;
+
+/// As somebody who is not root: for root there are no walls between processes.
+fn as_nobody(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+#[test]
+fn threats_46_and_96_no_process_of_the_same_user_looks_into_a_running_proxy() {
+    let directory = tempfile::tempdir().unwrap();
+    let [program, config] = ["tidegate", "tidegate.toml"].map(|name| directory.path().join(name));
+    fs::copy(TIDEGATE, &program).unwrap();
+    fs::write(&config, "[listen]\nproxy = \"127.0.0.1:0\"\n[policy]\nfile = \"policy.toml\"\n[state]\ndir = \"state\"\n").unwrap();
+    fs::write(directory.path().join("policy.toml"), "").unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut serving =
+        as_nobody(&program).args(["serve", "--config"]).arg(&config).env("KEY", "real").stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(serving.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<_> = said.take_while(|line| line != "ready").collect();
+    assert!(said.iter().any(|line| line.starts_with("listening proxy ")), "{said:?}");
+    let own = |name: &str| format!("/proc/{}/{name}", serving.id());
+    let looks: Vec<_> = ["environ", "maps", "mem"]
+        .map(|name| as_nobody(Path::new("head")).args(["-c", "1", &own(name)]).output().unwrap())
+        .into_iter()
+        .map(|look| (look.status.success(), String::from_utf8_lossy(&look.stderr).into_owned()))
+        .collect();
+    let others = as_nobody(Path::new("head")).args(["-c", "1", "/proc/self/environ"]).output().unwrap();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert!(looks.iter().all(|(read, said)| !read && said.contains("Permission denied")), "{looks:?}");
+    assert!(others.status.success(), "it is this process alone that is closed");
 }
