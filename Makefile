@@ -9,8 +9,13 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # What the tests run beside ourselves, as command:package. libFuzzer is C++.
 TOOLS := c++:g++ curl:curl git:git nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl pip3:python3-pip tinyproxy:tinyproxy-bin wget:wget
 
-# Where their libraries of other languages are, which tests/components names.
+# Where their libraries of other languages are, which tests/components names. Whoever fetches them trusts what the system trusts.
 COMPONENTS := target/components
+ROOTS := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+ifneq ($(ROOTS),)
+export PIP_CERT ?= $(ROOTS)
+export NODE_EXTRA_CA_CERTS ?= $(ROOTS)
+endif
 
 .PHONY: help fmt lint test long online fuzz doc deny setup tools
 
@@ -65,7 +70,7 @@ $(COMPONENTS)/python/.complete: tests/components/requirements.txt | tools
 $(COMPONENTS)/node/.complete: tests/components/package.json | tools
 	@rm -rf $(@D) && mkdir -p $(@D)
 	cp $< $(@D)
-	npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --silent
+	(cd $(@D) && npm install --no-package-lock --no-audit --no-fund --no-progress --loglevel error)
 	touch $@
 
 tools:
