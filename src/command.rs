@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::report::{Colour, render};
 use crate::{
     config::{Environment, Process},
+    credentials::read_list,
     policy::{Access, Policy, Problems, Source},
 };
 
@@ -135,11 +136,8 @@ impl ChosenPolicy {
 /// A policy with the lists that it denies.
 fn with_lists(mut policy: Policy, path: &Path, text: &str, console: &mut Console<'_>) -> Option<Policy> {
     let directory = path.parent().unwrap_or(Path::new(""));
-    let read = |name: &str| match console.environment.file(&directory.join(name)).map(String::from_utf8) {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(_)) => Err(format!("{name} is not UTF-8")),
-        Err(error) => Err(format!("cannot read {name}: {error}")),
-    };
+    let environment = console.environment;
+    let read = |name: &str| read_list(directory, name, &|path| environment.file(path));
     let Err(found) = policy.read_blocklists(read) else { return Some(policy) };
     let mut problems = Problems::new(Arc::new(Source::new(&path.display().to_string(), text)));
     for (place, message) in found {

@@ -25,7 +25,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 pub(crate) use self::{
-    equipped::{Equipped, Surroundings},
+    equipped::{Equipped, Surroundings, read_list},
     held::Held,
     injection::{authorize, basic, masker, put_in},
 };

@@ -43,7 +43,8 @@ impl Equipped {
     /// Every source that holds no credential now, and every list that cannot be used: where the document names it, and what is wrong
     /// with it.
     pub(crate) fn new(mut policy: Policy, surroundings: &Surroundings<'_>) -> Result<Self, Vec<(Range<usize>, String)>> {
-        let mut problems = policy.read_blocklists(|name| surroundings.text(name)).err().unwrap_or_default();
+        let mut problems =
+            policy.read_blocklists(|name| read_list(surroundings.directory, name, surroundings.file)).err().unwrap_or_default();
         let mut credentials = Vec::new();
         for rule in policy.credentials() {
             match surroundings.source(rule.source()) {
@@ -79,15 +80,6 @@ impl Deref for Equipped {
 }
 
 impl Surroundings<'_> {
-    /// The text of a list.
-    fn text(&self, name: &str) -> Result<String, String> {
-        let content = (self.file)(&self.directory.join(name)).map_err(|error| format!("cannot read {name}: {error}"))?;
-        if content.len() > MAX_LIST {
-            return Err(format!("{name} is larger than {MAX_LIST} octets"));
-        }
-        String::from_utf8(content).map_err(|_| format!("{name} is not UTF-8"))
-    }
-
     /// A source, and what a file gives now.
     fn source(&self, written: &CredentialSource) -> Result<(Source, Option<Secret>), (Range<usize>, String)> {
         let formless = |name: &Spanned<String>| (name.span(), format!("a credential is {FORM}, and what {} holds is not", name.get_ref()));
@@ -107,6 +99,15 @@ impl Surroundings<'_> {
             CredentialSource::Command(argv, max_age) => Ok((Source::command(argv.get_ref().clone(), self.directory, *max_age), None)),
         }
     }
+}
+
+/// The text of a list that a document in `directory` names; what is wrong with it names it.
+pub(crate) fn read_list(directory: &Path, name: &str, file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<String, String> {
+    let content = file(&directory.join(name)).map_err(|error| format!("cannot read {name}: {error}"))?;
+    if content.len() > MAX_LIST {
+        return Err(format!("{name} is larger than {MAX_LIST} octets"));
+    }
+    String::from_utf8(content).map_err(|_| format!("{name} is not UTF-8"))
 }
 
 /// Most octets of a list; about two million hosts.

@@ -7,7 +7,7 @@ use super::{
     problem::{Problem, Problems, Source},
 };
 use crate::{
-    destination::{Destination, Host, Name},
+    destination::{Destination, Host},
     wire::path::CanonicalTarget,
 };
 
@@ -17,7 +17,7 @@ pub struct Blocklist {
     source: Arc<str>,
     hosts: HashMap<Host, u32>,
     /// Names of which everything below is meant.
-    below: HashMap<Name, u32>,
+    below: HashMap<Box<str>, u32>,
     urls: HashMap<Host, Vec<Url>>,
 }
 
@@ -74,10 +74,8 @@ impl Blocklist {
             return Some(self.rule(host.to_string(), line));
         }
         let name = host.name()?.as_str();
-        let mut parents = name.match_indices('.').filter_map(|(dot, _)| Host::parse(&name.as_bytes()[dot + 1..]).ok());
-        parents
-            .find_map(|parent| Some((self.below.get(parent.name()?)?, parent)))
-            .map(|(&line, parent)| self.rule(format!("*.{parent}"), line))
+        let mut parents = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        parents.find_map(|parent| Some((self.below.get(parent)?, parent))).map(|(&line, parent)| self.rule(format!("*.{parent}"), line))
     }
 
     /// Whether it has URLs of a host, so that requests to it have to be read.
@@ -119,7 +117,7 @@ impl Blocklist {
         let Some(below) = text.strip_prefix("*.") else { return self.add_host(text, line) };
         match host(below)? {
             Host::Name(name) if name.as_str().contains('.') => {
-                self.below.entry(name).or_insert(line);
+                self.below.entry(name.as_str().into()).or_insert(line);
                 Ok(())
             }
             Host::Name(_) | Host::Ip(_) => Err(format!("\"*.\" stands before a name of two labels or more: {:?}", excerpt(text))),

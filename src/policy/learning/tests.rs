@@ -227,11 +227,11 @@ fn addresses_are_declared_where_a_policy_wants_them_to_be() {
 
 #[test]
 fn a_shipped_list_is_named_and_not_taken() {
-    let hosts = ["pypi.org", "files.pythonhosted.org", "bootstrap.pypa.io"].map(reported);
+    let hosts = ["www.python.org", "astral.sh", "bootstrap.pypa.io"].map(reported);
     let suggestion = suggest(&hosts);
-    let said = "# The shipped list \"python\" has bootstrap.pypa.io, files.pythonhosted.org, pypi.org of its 11 entries here; include = [\"python\"] lets out all of it.\n";
+    let said = "# The shipped list \"python\" has astral.sh, bootstrap.pypa.io, www.python.org of its 11 entries here; include = [\"python\"] lets out all of it.\n";
     assert!(suggestion.contains(said), "{suggestion}");
-    assert_eq!(allowed(&hosts), "bootstrap.pypa.io pypi.org files.pythonhosted.org");
+    assert_eq!(allowed(&hosts), "bootstrap.pypa.io www.python.org astral.sh");
     let refused = refused("docs.python.org", Reason::HostDenied);
     assert!(!suggest(hosts.iter().chain([&refused])).contains("shipped"));
     assert!(!suggest(&hosts[1..]).contains("shipped"));

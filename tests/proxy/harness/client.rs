@@ -144,7 +144,6 @@ impl Client {
             match self.wire.read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return true,
                 Err(error) => panic!("neither end nor reset: {error}"),
             }
@@ -224,8 +223,6 @@ impl Client {
                 self.buffer.extend_from_slice(&buffer[..length]);
                 length > 0
             }
-            // A signal of some other test's breaks into a read that has a time limit.
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.more(),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("nothing came for {PATIENCE:?} after \"{}\"", self.buffer.escape_ascii())
             }

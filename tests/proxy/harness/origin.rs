@@ -1,7 +1,7 @@
 //! An origin that records every byte of every connection and answers from a script.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
@@ -167,12 +167,7 @@ impl Conversation {
     pub(crate) fn read(&mut self) -> Option<Vec<u8>> {
         let _ = self.wire.socket().set_read_timeout(Some(PATIENCE));
         let mut buffer = [0; 16 * 1024];
-        let length = loop {
-            match self.wire.read(&mut buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read.ok().filter(|length| *length > 0)?,
-            }
-        };
+        let length = self.wire.read(&mut buffer).ok().filter(|length| *length > 0)?;
         if let Some((_, recorded)) = locked(&self.recorded).get_mut(self.number) {
             recorded.extend_from_slice(&buffer[..length]);
         }

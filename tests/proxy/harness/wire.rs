@@ -95,10 +95,16 @@ impl Wire {
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Client(stream) => stream.read(buffer),
-            Self::Server(stream) => stream.read(buffer),
+        loop {
+            let read = match self {
+                Self::Plain(stream) => stream.read(buffer),
+                Self::Client(stream) => stream.read(buffer),
+                Self::Server(stream) => stream.read(buffer),
+            };
+            // A signal breaks into a read that has a time limit; nothing has ended.
+            if !read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+                return read;
+            }
         }
     }
 }
