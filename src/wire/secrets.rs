@@ -1,8 +1,8 @@
 //! Secrets in what a sandbox sends: those that this process holds, and tokens of known shapes.
 //!
-//! They are found as they are, percent-encoded, in base64 (standard and URL-safe, wherever they stand in it), and in base64 that is
-//! percent-encoded. This stops accidents and simple tricks; who encrypts or compresses what is to be carried out is held by the
-//! destinations alone.
+//! They are found as they are, percent-encoded and in strings of JSON, each up to twice over, in base64 (standard and URL-safe, wherever
+//! they stand in it), in base64 that is escaped so, and in UTF-16 of any of it. This stops accidents and simple tricks; who encrypts
+//! what is to be carried out is held by the destinations alone.
 
 mod decoding;
 mod machine;
@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc};
 use aho_corasick::automaton::StateID;
 
 use self::{
-    decoding::{Base64, Percent, value},
+    decoding::{Base64, Escapes, value},
     machine::{Machine, Match},
     shapes::SHAPES,
 };
@@ -51,14 +51,14 @@ impl fmt::Display for Found {
 pub struct TooMany;
 
 impl Known {
-    /// All known shapes, and these secrets; those below [`MIN_SECRET`] octets are left out.
+    /// All known shapes, and these secrets; those below [`MIN_SECRET`] octets are left out, and what holds a NUL, which is no credential.
     ///
     /// # Errors
     /// [`TooMany`] where they do not fit one automaton of 2³¹ states.
     pub fn new<'a>(held: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TooMany> {
         let shaped = SHAPES.iter().enumerate();
         let shaped = shaped.flat_map(|(number, shape)| shape.beginnings.iter().map(move |text| (text.as_bytes(), Some(number))));
-        let held = held.into_iter().filter(|secret| secret.len() >= MIN_SECRET).map(|secret| (secret, None));
+        let held = held.into_iter().filter(|secret| secret.len() >= MIN_SECRET && !secret.contains(&0)).map(|secret| (secret, None));
         let (texts, patterns): (Vec<_>, Vec<_>) = shaped.chain(held).unzip();
         Ok(Self { machine: Machine::new(&texts)?, patterns })
     }
@@ -81,39 +81,22 @@ impl fmt::Debug for Known {
 #[derive(Clone)]
 pub struct Scan {
     known: Arc<Known>,
-    percent: Percent,
-    /// Over what is sent as it is.
-    sent: Track,
-    /// Over what is sent with its percent-encoding undone, as long as that is something else.
-    decoded: Option<Track>,
+    sent: Layer,
     run: Run,
 }
 
 impl Scan {
     /// A scan at the beginning of a stream.
     pub fn new(known: &Arc<Known>) -> Self {
-        Self { known: Arc::clone(known), percent: Percent::default(), sent: Track::new(known), decoded: None, run: Run::default() }
+        Self { known: Arc::clone(known), sent: Layer::new(Track::new(known)), run: Run::default() }
     }
 
     /// Takes the next piece; what it completes may not go on.
     pub fn push(&mut self, piece: &[u8]) -> Option<Found> {
-        let Self { known, percent, sent, decoded, run } = self;
+        let Self { known, sent, run } = self;
         let mut found = None;
         for &byte in piece {
-            if decoded.is_none() && byte != b'%' {
-                sent.push(known, byte, &mut found);
-                run.push(known, byte, &mut found);
-            } else {
-                let decoded_now = decoded.get_or_insert_with(|| sent.clone());
-                sent.push(known, byte, &mut found);
-                percent.push(byte, |byte| {
-                    decoded_now.push(known, byte, &mut found);
-                    run.push(known, byte, &mut found);
-                });
-                if percent.is_clear() && decoded_now == sent {
-                    *decoded = None;
-                }
-            }
+            sent.push(known, byte, ESCAPED, run, &mut found);
             if found.is_some() {
                 return found;
             }
@@ -129,12 +112,53 @@ impl fmt::Debug for Scan {
     }
 }
 
+/// A stream as it is, and with its escapes undone as long as that is something else.
+#[derive(Clone)]
+struct Layer {
+    track: Track,
+    undone: Option<Box<(Escapes, Layer)>>,
+}
+
+impl Layer {
+    fn new(track: Track) -> Self {
+        Self { track, undone: None }
+    }
+
+    /// Takes an octet, whose escapes are undone up to `depth` times; what is left then is read as base64 too.
+    #[inline]
+    fn push(&mut self, known: &Known, byte: u8, depth: u8, run: &mut Run, found: &mut Option<Found>) {
+        // Every other octet of UTF-16 that is ASCII.
+        if byte == 0 {
+            return;
+        }
+        if self.undone.is_none() && depth > 0 && Escapes::begin_with(byte) {
+            self.undone = Some(Box::new((Escapes::default(), Self::new(self.track.clone()))));
+        }
+        self.track.push(known, byte, found);
+        if self.undone.is_some() {
+            self.undo(known, byte, depth, run, found);
+        } else {
+            run.push(known, byte, found);
+        }
+    }
+
+    fn undo(&mut self, known: &Known, byte: u8, depth: u8, run: &mut Run, found: &mut Option<Found>) {
+        let Some((escapes, undone)) = self.undone.as_deref_mut() else { return };
+        escapes.push(byte, &mut |octet| undone.push(known, octet, depth - 1, run, found));
+        if escapes.is_clear() && undone.undone.is_none() && undone.track == self.track {
+            self.undone = None;
+        }
+    }
+}
+
 /// Characters of base64, one after another.
 #[derive(Clone, Default)]
 struct Run {
     /// Its first ones, which are too few to hold a secret.
     first: [u8; SHORTEST_RUN],
     length: usize,
+    /// Whether a new line has just begun.
+    at_start: bool,
     /// What they mean, for each character of a group at which a meaning may begin; made once there are more.
     meanings: Option<Box<[(Base64, Track); GROUP]>>,
 }
@@ -142,13 +166,15 @@ struct Run {
 impl Run {
     fn push(&mut self, known: &Known, byte: u8, found: &mut Option<Found>) {
         let Some(value) = value(byte) else {
-            // Lines of base64 are one text (RFC 2045, section 6.8).
-            if self.length > 0 && !matches!(byte, b'\r' | b'\n') {
+            // Lines of base64 are one text (RFC 2045, section 6.8), and may be indented.
+            self.at_start = matches!(byte, b'\r' | b'\n') || (self.at_start && matches!(byte, b' ' | b'\t'));
+            if self.length > 0 && !self.at_start {
                 self.length = 0;
                 self.meanings = None;
             }
             return;
         };
+        self.at_start = false;
         if let Some(first) = self.first.get_mut(self.length) {
             *first = value;
             self.length += 1;
@@ -166,7 +192,7 @@ impl Run {
 /// Takes a character's six bits for every meaning.
 fn mean(meanings: &mut [(Base64, Track); GROUP], known: &Known, value: u8, found: &mut Option<Found>) {
     for (characters, track) in meanings {
-        if let Some(octet) = characters.push(value) {
+        if let Some(octet) = characters.push(value).filter(|&octet| octet != 0) {
             track.push(known, octet, found);
         }
     }
@@ -232,6 +258,8 @@ impl Track {
     }
 }
 
+/// How often escapes are undone: JSON stands in strings of JSON, and URLs in queries of URLs.
+const ESCAPED: u8 = 2;
 /// Characters of base64 that make a whole number of octets.
 const GROUP: usize = 4;
 /// Characters of base64 that hold no secret of [`MIN_SECRET`] octets.

@@ -1,51 +1,73 @@
-//! Octets as they stand behind percent signs and in base64, as soon as they are known.
+//! Octets as they stand behind escapes and in base64, as soon as they are known.
 
-/// Undoes percent-encoding (RFC 3986, section 2.1); what only looks like it stays.
+/// Undoes percent-encoding (RFC 3986, section 2.1) and the escapes of JSON (RFC 8259, section 7); what only looks like it stays.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Percent {
-    /// A percent sign that is not decided yet, and perhaps the first digit behind it.
-    held: Held,
+pub(super) struct Escapes {
+    /// The beginning of an escape that is not decided yet.
+    held: [u8; LONGEST],
+    length: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-enum Held {
-    #[default]
-    Nothing,
-    Sign,
-    Digit(u8),
+/// What octets are from the sign of an escape on.
+enum Sequence {
+    Whole(u8),
+    Beginning,
+    None,
 }
 
-impl Percent {
+impl Escapes {
+    /// Whether an octet may begin an escape.
+    #[inline]
+    pub(super) fn begin_with(byte: u8) -> bool {
+        matches!(byte, b'%' | b'\\')
+    }
+
     /// Whether every octet so far was given.
     pub(super) fn is_clear(&self) -> bool {
-        matches!(self.held, Held::Nothing)
+        self.length == 0
     }
 
     /// Takes an octet, and gives those that are known now.
-    pub(super) fn push(&mut self, byte: u8, mut take: impl FnMut(u8)) {
-        match (self.held, digit(byte)) {
-            (Held::Nothing, _) if byte == b'%' => self.held = Held::Sign,
-            (Held::Nothing, _) => take(byte),
-            (Held::Sign, Some(_)) => self.held = Held::Digit(byte),
-            (Held::Digit(first), Some(second)) => {
-                self.held = Held::Nothing;
-                take(digit(first).unwrap_or_default() << 4 | second);
+    pub(super) fn push(&mut self, byte: u8, take: &mut impl FnMut(u8)) {
+        let Some(place) = self.held.get_mut(self.length) else { return };
+        *place = byte;
+        self.length += 1;
+        match sequence(&self.held[..self.length]) {
+            Sequence::Beginning => {}
+            Sequence::Whole(octet) => {
+                self.length = 0;
+                take(octet);
             }
-            (Held::Sign | Held::Digit(_), None) => {
-                take(b'%');
-                if let Held::Digit(first) = self.held {
-                    take(first);
-                }
-                self.held = Held::Nothing;
-                self.push(byte, take);
+            Sequence::None => {
+                let (held, length) = (self.held, std::mem::take(&mut self.length));
+                take(held[0]);
+                held[1..length].iter().for_each(|&byte| self.push(byte, take));
             }
         }
     }
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+fn sequence(octets: &[u8]) -> Sequence {
+    match octets {
+        [b'%' | b'\\'] | [b'\\', b'u'] => Sequence::Beginning,
+        [b'%', digits @ ..] | [b'\\', b'u', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit) => {
+            if digits.len() < if octets[0] == b'%' { 2 } else { 4 } {
+                return Sequence::Beginning;
+            }
+            let value = digits.iter().fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or_default());
+            Sequence::Whole(u8::try_from(value).unwrap_or(NO_OCTET))
+        }
+        [b'\\', byte @ (b'"' | b'\\' | b'/')] => Sequence::Whole(*byte),
+        [b'\\', b'n' | b'r'] => Sequence::Whole(b'\n'),
+        [b'\\', b't'] => Sequence::Whole(b'\t'),
+        _ => Sequence::None,
+    }
 }
+
+/// The longest escape: a backslash, `u` and four digits.
+const LONGEST: usize = 6;
+/// Stands for a character that is in no secret.
+const NO_OCTET: u8 = 0xff;
 
 /// Undoes base64 (RFC 4648, sections 4 and 5), however many characters of the same alphabet stand in front of it.
 #[derive(Debug, Clone, Default)]

@@ -17,9 +17,27 @@ fn percent(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect()
 }
 
+/// In a string of JSON, in the ways of several libraries.
+fn json(text: &[u8]) -> [Vec<u8>; 2] {
+    let whole = text.iter().map(|byte| format!("\\u{:04x}", u16::from(*byte))).collect::<String>();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    [whole.into_bytes(), text.replace('\\', "\\\\").replace('/', "\\/").replace('+', "\\u002B").into_bytes()]
+}
+
+fn utf16(text: &[u8]) -> Vec<u8> {
+    text.iter().flat_map(|byte| [*byte, 0]).collect()
+}
+
 /// Every way of writing a secret that is found.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
-    let mut spellings = vec![secret.to_vec(), percent(secret)];
+    let mut spellings = vec![secret.to_vec(), percent(secret), percent(&percent(secret)), utf16(secret)];
+    for spelling in json(secret) {
+        spellings.extend(json(&spelling));
+        spellings.extend([percent(&spelling), spelling]);
+    }
+    spellings.push(BASE64_STANDARD.encode(utf16(secret)).into_bytes());
+    let of_php = BASE64_STANDARD.encode(secret).replace('/', "\\/").into_bytes();
+    spellings.extend([utf16(&of_php), of_php]);
     for before in ["", "a", "ab", "abc", "user:"] {
         for after in ["", "x", "xy"] {
             let text = [before.as_bytes(), secret, after.as_bytes()].concat();
@@ -29,7 +47,7 @@ fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
         // Tools break it into lines.
         let lines = BASE64_STANDARD.encode([before.as_bytes(), secret].concat());
         let lines: Vec<_> = lines.as_bytes().chunks(19).collect();
-        spellings.push(lines.join(&b"\r\n"[..]));
+        spellings.extend([&b"\r\n"[..], b"\n    ", b"\\n", b"\\r\\n\\t", b"%0D%0A"].map(|end| lines.join(end)));
         // What stands in front of it may be of the same alphabet.
         spellings.push(format!("/{before}{}", BASE64_STANDARD_NO_PAD.encode(secret)).into_bytes());
     }
@@ -84,7 +102,7 @@ fn every_shape_is_found_whole_and_not_before() {
 fn what_is_no_secret_passes() {
     let known = known();
     for text in
-        ["", "short", "real/credential+012345678", "ghp_", "ghp_too_short", "%", "%6", "%zz", "AKIA lower case", "sk-learn", "100%25"]
+        ["", "short", "real/credential+012345678", "ghp_", "ghp_too_short", "%", "%6", "%zz", "AKIA lower case", "sk-learn", "100%25", "\\", "\\u00", "\\q"]
     {
         assert_eq!(known.find(text.as_bytes()), None, "{text}");
     }
@@ -94,7 +112,7 @@ fn what_is_no_secret_passes() {
 
 proptest! {
     #[test]
-    fn pieces_change_nothing(text in proptest::collection::vec(prop_oneof![Just(b'%'), Just(b'g'), any::<u8>()], 0..200), size in 1..9_usize) {
+    fn pieces_change_nothing(text in proptest::collection::vec(prop_oneof![Just(b'%'), Just(b'\\'), Just(b'u'), Just(b'0'), Just(b'g'), any::<u8>()], 0..200), size in 1..9_usize) {
         let known = known();
         let mut scan = Scan::new(&known);
         let slowly = text.chunks(size).find_map(|piece| scan.push(piece));
@@ -104,7 +122,7 @@ proptest! {
     #[test]
     fn a_held_secret_is_found_in_base64_of_anything(
         before in proptest::collection::vec(any::<u8>(), 0..20),
-        secret in proptest::collection::vec(any::<u8>(), MIN_SECRET..40),
+        secret in proptest::collection::vec(1..=u8::MAX, MIN_SECRET..40),
         after in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let known = Arc::new(Known::new([&secret[..]]).unwrap());
