@@ -11,6 +11,7 @@ pub mod location;
 pub mod path;
 pub mod masking;
 pub mod secrets;
+pub mod encoded;
 pub mod http1;
 pub mod websocket;
 pub mod http2;

@@ -32,6 +32,7 @@ const CRATES: &[(&str, Home)] = &[
     ("zeroize", Home::From(Floor::Words)),
     ("aho_corasick", Home::Rooms(&["wire"])),
     ("base64", Home::From(Floor::Reading)),
+    ("flate2", Home::Rooms(&["wire"])),
     ("gix_packetline", Home::Rooms(&["github"])),
     ("gix_validate", Home::Rooms(&["github"])),
     ("http", Home::From(Floor::Reading)),

@@ -37,7 +37,16 @@ pub(crate) fn ask_for_whole(headers: &mut HeaderMap) {
 
 /// Whether an answer or the messages in it are encoded.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    let values = ENCODING.iter().flat_map(|name| headers.get_all(*name));
+    has_coding(headers, &[header::CONTENT_ENCODING.as_str()]) || has_encoded_messages(headers)
+}
+
+/// Whether the messages that a body is made of are encoded, each by itself.
+pub(crate) fn has_encoded_messages(headers: &HeaderMap) -> bool {
+    has_coding(headers, &MESSAGE_ENCODING)
+}
+
+fn has_coding(headers: &HeaderMap, names: &[&str]) -> bool {
+    let values = names.iter().flat_map(|name| headers.get_all(*name));
     let codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
@@ -133,7 +142,7 @@ const PATH_OVERRIDE: [&str; 4] = ["x-original-url", "x-rewrite-url", "x-forwarde
 /// messages in gRPC and Connect.
 const ASKS_FOR_LESS: [&str; 6] =
     ["range", "request-range", "if-range", "accept-encoding", "grpc-accept-encoding", "connect-accept-encoding"];
-const ENCODING: [&str; 3] = ["content-encoding", "grpc-encoding", "connect-content-encoding"];
+const MESSAGE_ENCODING: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];
 const METHOD_OVERRIDE: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 const KEPT_AGAINST_CONNECTION: [HeaderName; 6] =

@@ -22,7 +22,7 @@ use super::{
     masked::Masked,
     patient::Patient,
     redirects,
-    secrets::Search,
+    secrets::{Search, Written},
     standing::{Said, Stream},
     traffic::{Metered, Traffic},
 };
@@ -103,7 +103,7 @@ pub(super) struct Judged {
     /// What takes the real credentials out of the answer.
     pub(super) masker: Option<Masker>,
     /// What looks through its body.
-    search: Option<Search>,
+    pub(super) search: Option<Search>,
     /// Whether what follows its body passes.
     trailers: bool,
 }
@@ -141,7 +141,8 @@ pub(super) async fn judge(
     let trailers = !judged && !subject.policy().has_credential(destination);
     let mut search = None;
     let look = |asked: &mut Asked, origin_form: &str, headers: &HeaderMap| {
-        search = cleared.secrets().map(|rule| Search::of(gate, rule, asked, origin_form, headers)).transpose()?;
+        let head = Written { method: &said.method, origin_form, headers, has_body: body_length != Some(0) };
+        search = cleared.secrets().map(|rule| Search::of(gate, rule, asked, &head)).transpose()?;
         Ok(())
     };
     let Credited { origin_form, masker } = credit(subject, asked, *secure, destination, &mut parts.headers, origin_form, look).await?;

@@ -1,56 +1,126 @@
 //! Secrets that a request may not carry out (`[content] refuse_secrets`).
 
-use http::HeaderMap;
+use std::sync::Arc;
 
-use super::{Asked, Gate};
+use http::{HeaderMap, header};
+
+use super::{Asked, Gate, headers};
 use crate::{
     policy::{Denial, SecretRule},
     reason::Reason,
     respond::Refusal,
-    wire::secrets::Scan,
+    wire::{
+        encoded::{Coding, EncodedScan, EncodingError},
+        excerpt,
+        secrets::{Known, Scan},
+        websocket::ClientFrames,
+    },
 };
+
+/// What the sandbox wrote of a request's head, before anything real is put in.
+pub(super) struct Written<'h> {
+    pub(super) method: &'h str,
+    pub(super) origin_form: &'h str,
+    pub(super) headers: &'h HeaderMap,
+    pub(super) has_body: bool,
+}
 
 /// A request that is looked through as it leaves.
 pub(super) struct Search {
     rule: SecretRule,
+    known: Arc<Known>,
     /// Over the body; ended once something was found that is only reported.
-    body: Option<Scan>,
+    body: Option<EncodedScan>,
 }
 
 impl Search {
-    /// Looks through what the sandbox wrote of a head: path, query and fields, before anything real is put in.
+    /// Looks through a head: method, path, query and fields.
     ///
     /// # Errors
-    /// [`Reason::SecretInRequest`]; [`Reason::PolicyUnavailable`] where it cannot be looked for.
-    pub(super) fn of(gate: &Gate, rule: &SecretRule, asked: &mut Asked, origin_form: &str, headers: &HeaderMap) -> Result<Self, Refusal> {
+    /// [`Reason::SecretInRequest`], also for a body whose coding hides what it holds; [`Reason::PolicyUnavailable`] where it cannot be
+    /// looked for.
+    pub(super) fn of(gate: &Gate, rule: &SecretRule, asked: &mut Asked, head: &Written<'_>) -> Result<Self, Refusal> {
         let known = gate.known_secrets().map_err(|_| Refusal::new(Reason::PolicyUnavailable, TOO_MANY))?;
-        let in_target = known.find(origin_form.as_bytes()).map(|found| rule.found(found, "the request-target"));
-        let in_fields = || {
-            headers.iter().find_map(|(name, value)| {
-                let found = known.find(value.as_bytes()).or_else(|| known.find(name.as_str().as_bytes()))?;
-                Some(rule.found(found, &format!("the header {name}")))
-            })
-        };
-        if let Some(denial) = in_target.or_else(in_fields) {
+        let coding = Coding::read(head.headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes()));
+        let coding = coding.filter(|_| !headers::has_encoded_messages(head.headers));
+        let hidden = || (coding.is_none() && head.has_body).then(|| rule.hidden());
+        if let Some(denial) = look(&known, rule, head).or_else(hidden) {
             if !rule.reports() {
                 return Err(denial.into());
             }
             asked.would_deny = asked.would_deny.or(Some(denial.reason));
         }
-        Ok(Self { rule: rule.clone(), body: Some(Scan::new(&known)) })
+        let body = coding.map(|coding| EncodedScan::new(coding, Scan::new(&known)));
+        Ok(Self { rule: rule.clone(), known, body })
     }
 
     /// Looks through the next octets of the body.
     ///
     /// # Errors
-    /// The refusal of the body, which these octets would complete a secret in: they may not pass.
+    /// The refusal of the body, which these octets would complete a secret in, or make something that cannot be looked into: they may not
+    /// pass.
     pub(super) fn take(&mut self, data: &[u8]) -> Result<(), Box<Denial>> {
-        let Some(found) = self.body.as_mut().and_then(|body| body.push(data)) else { return Ok(()) };
+        let Some(body) = &mut self.body else { return Ok(()) };
+        let denial = match body.push(data) {
+            Ok(None) => return Ok(()),
+            Ok(Some(found)) => self.rule.found(found, "the body"),
+            Err(error) => {
+                let reason = if error == EncodingError::Bomb { Reason::BodyTooLarge } else { Reason::BadRequest };
+                self.rule.unreadable(reason, &format!("The body {error}"))
+            }
+        };
         if self.rule.reports() {
             self.body = None;
             return Ok(());
         }
-        Err(self.rule.found(found, "the body"))
+        Err(denial)
+    }
+
+    /// The same for what goes up a WebSocket.
+    pub(super) fn of_socket(self) -> SocketSearch {
+        SocketSearch { frames: Some(ClientFrames::new(&self.known)), rule: self.rule, would_deny: None }
+    }
+}
+
+fn look(known: &Arc<Known>, rule: &SecretRule, head: &Written<'_>) -> Option<Box<Denial>> {
+    let in_method = || known.find(head.method.as_bytes()).map(|found| rule.found(found, "the method"));
+    let in_target = || known.find(head.origin_form.as_bytes()).map(|found| rule.found(found, "the request-target"));
+    let in_fields = || {
+        head.headers.iter().find_map(|(name, value)| {
+            if let Some(found) = known.find(name.as_str().as_bytes()) {
+                return Some(rule.found(found, "the name of a header"));
+            }
+            Some(rule.found(known.find(value.as_bytes())?, &format!("the header {}", excerpt(name.as_str().as_bytes()))))
+        })
+    };
+    in_method().or_else(in_target).or_else(in_fields)
+}
+
+/// A WebSocket whose messages are looked through as they leave.
+pub(super) struct SocketSearch {
+    rule: SecretRule,
+    /// Ended once something was found that is only reported.
+    frames: Option<ClientFrames>,
+    pub(super) would_deny: Option<Reason>,
+}
+
+impl SocketSearch {
+    /// Looks through the next octets.
+    ///
+    /// # Errors
+    /// Why they may not pass.
+    pub(super) fn take(&mut self, data: &[u8]) -> Result<(), Box<Denial>> {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        let denial = match frames.push(data) {
+            Ok(None) => return Ok(()),
+            Ok(Some(found)) => self.rule.found(found, "a message"),
+            Err(error) => self.rule.unreadable(Reason::BadRequest, &format!("What stands in the WebSocket is no frame: {error}")),
+        };
+        if self.rule.reports() {
+            (self.frames, self.would_deny) = (None, Some(denial.reason));
+            return Ok(());
+        }
+        Err(denial)
     }
 }
 

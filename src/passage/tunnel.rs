@@ -60,11 +60,13 @@ async fn carry(
     let (mut up, mut down) = (Unseen, Unseen);
     let carried = relay(sandbox.split(), early, upstream.split(), gate.patience.idle, traffic, (&mut up, &mut down));
     let ended = tokio::select! {
+        // What was withdrawn while it was dialled sends nothing.
+        biased;
+        refusal = stream.withdrawn_or_intercepted(gate) => Err(refusal),
         end = carried => match end {
             End::Exhausted(exhausted) => Err(exhausted.into()),
             end @ (End::Closed | End::Broken | End::Idle) => Ok(end),
         },
-        refusal = stream.withdrawn_or_intercepted(gate) => Err(refusal),
     };
     if !matches!(ended, Ok(End::Closed | End::Idle)) {
         let _ = (sandbox.set_zero_linger(), upstream.set_zero_linger());

@@ -18,6 +18,7 @@ use super::{
     limited::Allowance,
     relay::{End, Passing, relay},
     request::{Body, Errand, Judged, judge, note_withdrawal, receive},
+    secrets::{Search, SocketSearch},
     standing::{Said, Stream},
     traffic::Traffic,
 };
@@ -69,19 +70,21 @@ pub(crate) async fn open(
 ) -> Result<Answered<Body>, Refusal> {
     let version = request.version();
     let (parts, _) = request.into_parts();
-    let Judged { permit, cleared, said, place, mut parts, masker, .. } = judge(gate, subject, asked, &errand, parts, Some(0)).await?;
+    let Judged { permit, cleared, said, place, mut parts, masker, search, .. } =
+        judge(gate, subject, asked, &errand, parts, Some(0)).await?;
     let Errand { destination, way, dialled, secure, traffic, .. } = errand;
     // One that takes over a whole tunnel is that tunnel.
     let alone = way == Way::Connect && version == Version::HTTP_11;
     let slot = if alone { None } else { Some(gate.within(subject.session.limits().tunnel())?) };
-    if masker.is_some() {
+    let is_read = masker.is_some() || search.is_some();
+    if is_read {
         // What is compressed hides what it holds.
         parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     }
     gate.spend_head(subject, &parts.method, &parts.uri, &parts.headers)?;
     let dialled = gate.dial(subject, asked, permit, dialled).await?;
     let rule = dialled.permit().rule().cloned();
-    let upward = Upward { allowance: Allowance::of(cleared.body_limit()), exceeded: None };
+    let upward = Upward { allowance: Allowance::of(cleared.body_limit()), search: search.map(Search::of_socket), refused: None };
     asked.would_deny = dialled.permit().would_deny().or(asked.would_deny);
     let tls = if secure { Some(gate.tls.load().get()?) } else { None };
     let stream = Stream { subject: subject.clone(), destination, way, address: dialled.address() };
@@ -98,7 +101,7 @@ pub(crate) async fn open(
             Ok(response.into())
         }
         Upgrade::Agreed(head, upstream) => {
-            let response = agreement(head, gate, version, masker.as_ref())?;
+            let response = agreement(head, gate, version, is_read, masker.as_ref())?;
             let traffic = Arc::new(Traffic::part_of(&traffic));
             let ending = Ending::of_socket(gate, &stream, asked, rule, traffic, slot);
             let downward = Downward { frames: ServerFrames::new(masker), whole: true, fault: None };
@@ -109,13 +112,19 @@ pub(crate) async fn open(
 }
 
 /// The upstream's agreement, in the sandbox's version of HTTP (RFC 8441, section 5).
-fn agreement(mut head: response::Parts, gate: &Gate, version: Version, masker: Option<&Masker>) -> Result<Response<Body>, Refusal> {
+fn agreement(
+    mut head: response::Parts,
+    gate: &Gate,
+    version: Version,
+    is_read: bool,
+    masker: Option<&Masker>,
+) -> Result<Response<Body>, Refusal> {
     headers::prepare_response(&mut head.headers, &gate.via);
     head.headers.remove(header::CONTENT_LENGTH);
+    if is_read && head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err(Refusal::new(Reason::UpstreamClosed, EXTENDED));
+    }
     if let Some(masker) = masker {
-        if head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(Refusal::new(Reason::UpstreamClosed, EXTENDED));
-        }
         mask_head(&mut head, false, masker)?;
     }
     if version == Version::HTTP_2 {
@@ -139,12 +148,14 @@ impl Socket {
         let passing = (&mut upward, &mut downward);
         let carried = relay((&mut from_sandbox, &mut to_sandbox), [], split(upstream), gate.patience.idle, &traffic, passing);
         let withdrawn = tokio::select! {
+            biased;
+            refusal = stream.withdrawn_from(&gate, &said) => Some(refusal),
             end = carried => {
                 tracing::debug!(destination = %stream.destination, ?end, "WebSocket ended");
-                if let End::Exhausted(exhausted) = end { Some(exhausted.into()) } else { upward.exceeded.map(Refusal::from) }
+                if let End::Exhausted(exhausted) = end { Some(exhausted.into()) } else { upward.refused.map(Refusal::from) }
             }
-            refusal = stream.withdrawn_from(&gate, &said) => Some(refusal),
         };
+        ending.shows(upward.search.and_then(|search| search.would_deny));
         let Some(refusal) = withdrawn else {
             if let Some(fault) = downward.fault {
                 let detail = format!("The WebSocket to {} was ended: {fault}.", stream.destination);
@@ -155,7 +166,7 @@ impl Socket {
         let reason = refusal.reason();
         let code = if reason == Reason::BodyTooLarge {
             MESSAGE_TOO_BIG
-        } else if reason == Reason::BudgetExhausted {
+        } else if matches!(reason, Reason::BudgetExhausted | Reason::SecretInRequest | Reason::BadRequest) {
             POLICY_VIOLATION
         } else {
             SERVICE_RESTART
@@ -176,15 +187,18 @@ impl Socket {
 /// What goes up a WebSocket.
 struct Upward {
     allowance: Allowance,
-    exceeded: Option<Box<Denial>>,
+    /// What looks through it, where it may hold no secret.
+    search: Option<SocketSearch>,
+    refused: Option<Box<Denial>>,
 }
 
 impl Passing for Upward {
     fn pass<'b>(&mut self, bytes: &'b [u8]) -> io::Result<Cow<'b, [u8]>> {
         let taken = self.allowance.take(bytes.len());
+        let taken = taken.and_then(|()| self.search.as_mut().map_or(Ok(()), |search| search.take(bytes)));
         taken.map(|()| Cow::Borrowed(bytes)).map_err(|denial| {
-            self.exceeded = Some(denial);
-            io::ErrorKind::FileTooLarge.into()
+            self.refused = Some(denial);
+            io::ErrorKind::PermissionDenied.into()
         })
     }
 }
@@ -226,5 +240,5 @@ const POLICY_VIOLATION: u16 = 1008;
 /// For the Close frame to arrive.
 const FAREWELL: Duration = Duration::from_millis(400);
 
-const EXTENDED: &str = "The upstream uses an extension of WebSocket that it was not offered, and what it shows of the proxy's credential \
-                        could not be masked.";
+const EXTENDED: &str =
+    "The upstream uses an extension of WebSocket that it was not offered, and what has to be looked for could not be seen.";

@@ -145,8 +145,23 @@ impl SecretRule {
     pub fn found(&self, found: Found, place: &str) -> Box<Denial> {
         let Self { rule, destination, .. } = self;
         let detail = format!("{} holds {found}, which may not leave for {}, by {rule}.", Capitalized(place), destination.host);
-        let mut denial = Denial::new(Reason::SecretInRequest, detail).of(destination);
-        denial.rule = Some(rule.clone());
+        self.refuse(Reason::SecretInRequest, detail)
+    }
+
+    /// The refusal of a body in a coding that is not undone here.
+    pub fn hidden(&self) -> Box<Denial> {
+        let detail = "Its encoding hides what the body holds, and secrets have to be looked for; send it as it is, or in gzip or deflate";
+        self.unreadable(Reason::SecretInRequest, detail)
+    }
+
+    /// The refusal of what cannot be looked into; `detail` says why, without its full stop.
+    pub fn unreadable(&self, reason: Reason, detail: &str) -> Box<Denial> {
+        self.refuse(reason, format!("{detail}, by {}.", self.rule))
+    }
+
+    fn refuse(&self, reason: Reason, detail: String) -> Box<Denial> {
+        let mut denial = Denial::new(reason, detail).of(&self.destination);
+        denial.rule = Some(self.rule.clone());
         Box::new(denial)
     }
 }

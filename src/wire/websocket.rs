@@ -1,12 +1,13 @@
-//! WebSocket (RFC 6455): what asks for one, what agrees to one, and where the frames of a server begin and end.
+//! WebSocket (RFC 6455): what asks for one, what agrees to one, and where the frames of either side begin and end.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
     http1::{Head, Version, list},
     masking::Masker,
+    secrets::{Found, Known, Scan},
 };
 
 /// The version that there is (RFC 6455, section 4.1).
@@ -65,7 +66,7 @@ impl ServerFrames {
     /// At the beginning of a stream. What looks for secrets looks at the payload of each frame alone: held back is at most what may
     /// begin one, and never beyond the end of the frame.
     pub fn new(masker: Option<Masker>) -> Self {
-        Self { frames: Frames::default(), masker }
+        Self { frames: Frames::of(Side::Server), masker }
     }
 
     /// Takes the next octets and gives what can be passed on.
@@ -96,13 +97,59 @@ impl ServerFrames {
     }
 }
 
+/// The frames that a client sends, in pieces of any size, looked through for secrets. What messages carry is read as one stream, since
+/// one may be cut wherever the client likes; so is what stands in Ping, Pong and Close, which may come in between.
+#[derive(Debug)]
+pub struct ClientFrames {
+    frames: Frames,
+    messages: Scan,
+    controls: Scan,
+}
+
+impl ClientFrames {
+    /// At the beginning of a stream whose messages are not compressed.
+    pub fn new(known: &Arc<Known>) -> Self {
+        Self { frames: Frames::of(Side::Client), messages: Scan::new(known), controls: Scan::new(known) }
+    }
+
+    /// Takes the next octets; what they complete may not go on.
+    ///
+    /// # Errors
+    /// A frame that no client sends. Nothing of these octets may be passed on, and nothing after them means anything.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<Found>, FrameError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let before = self.frames.left;
+            let (piece, behind) = self.frames.next(rest)?;
+            rest = behind;
+            let Piece::Payload(payload) = piece else { continue };
+            let payload = self.frames.unmask(payload, before);
+            let scan = if self.frames.is_control() { &mut self.controls } else { &mut self.messages };
+            if let Some(found) = scan.push(&payload) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Who sends frames. Clients mask what theirs carry (RFC 6455, section 5.3); some servers take it unmasked too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
 /// Where a stream of frames stands (RFC 6455, section 5.2).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Frames {
+    of: Side,
+    /// Of the frame at hand.
     head: [u8; MAX_HEAD],
     /// Octets of a head that were read.
     read: usize,
-    /// Octets of payload to come.
+    /// Octets of payload, all and to come.
+    length: u64,
     left: u64,
 }
 
@@ -112,6 +159,10 @@ enum Piece<'b> {
 }
 
 impl Frames {
+    fn of(side: Side) -> Self {
+        Self { of: side, head: [0; MAX_HEAD], read: 0, length: 0, left: 0 }
+    }
+
     fn is_between(&self) -> bool {
         self.read == 0 && self.left == 0
     }
@@ -131,7 +182,8 @@ impl Frames {
             (self.read, taken) = (self.read + 1, taken + 1);
         }
         if before + taken == self.head_length() {
-            self.left = self.payload_length()?;
+            self.length = self.payload_length()?;
+            self.left = self.length;
             self.read = 0;
         }
         let (head, rest) = bytes.split_at(taken);
@@ -139,19 +191,45 @@ impl Frames {
     }
 
     fn head_length(&self) -> usize {
+        if self.read < 2 {
+            return 2;
+        }
+        let key = if self.of == Side::Client && self.is_masked() { KEY_OF_FRAME } else { 0 };
+        self.length_end() + key
+    }
+
+    /// Where the length of the payload ends.
+    fn length_end(&self) -> usize {
         match self.head[1] & LENGTH {
-            _ if self.read < 2 => 2,
             126 => 4,
-            127 => MAX_HEAD,
+            127 => 10,
             _ => 2,
         }
     }
 
+    fn is_masked(&self) -> bool {
+        self.head[1] & MASKED != 0
+    }
+
+    fn is_control(&self) -> bool {
+        self.head[0] & CONTROL != 0
+    }
+
+    /// What a piece of payload means, `left` octets of which were to come before it.
+    fn unmask<'b>(&self, payload: &'b [u8], left: u64) -> Cow<'b, [u8]> {
+        if !self.is_masked() {
+            return Cow::Borrowed(payload);
+        }
+        let key = self.head.iter().skip(self.length_end()).take(KEY_OF_FRAME).cycle();
+        let passed = usize::try_from((self.length - left) % KEY_OF_FRAME as u64).unwrap_or_default();
+        payload.iter().zip(key.skip(passed)).map(|(byte, key)| byte ^ key).collect()
+    }
+
     fn payload_length(&self) -> Result<u64, FrameError> {
-        if self.head[1] & MASKED != 0 {
+        if self.of == Side::Server && self.is_masked() {
             return Err(FrameError::Masked);
         }
-        let [_, short, extended @ ..] = self.head;
+        let [_, short, extended @ .., _, _, _, _] = self.head;
         let long = u64::from_be_bytes(extended);
         match short & LENGTH {
             127 if long > MAX_PAYLOAD => Err(FrameError::Length(long)),
@@ -162,12 +240,12 @@ impl Frames {
     }
 }
 
-/// Why what a server sends is no frame of a server.
+/// Why what is sent is no frame of whoever sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
     /// Only clients mask (RFC 6455, section 5.1).
     Masked,
-    /// Longer than the 2^63 - 1 octets that a frame may be.
+    /// Longer than the 2^63 - 1 octets that a frame may be, of whichever side.
     Length(u64),
 }
 
@@ -175,7 +253,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Masked => f.write_str("a frame of the server is masked"),
-            Self::Length(length) => write!(f, "a frame of the server says that it is {length} octets long"),
+            Self::Length(length) => write!(f, "a frame says that it is {length} octets long"),
         }
     }
 }
@@ -184,12 +262,16 @@ impl std::error::Error for FrameError {}
 
 /// Octets of a decoded `Sec-WebSocket-Key`.
 const KEY: usize = 16;
-/// Octets of the head of a frame that is not masked.
-const MAX_HEAD: usize = 10;
+/// Octets of what a client masks a frame with.
+const KEY_OF_FRAME: usize = 4;
+/// Octets of the head of a frame.
+const MAX_HEAD: usize = 10 + KEY_OF_FRAME;
 const MAX_PAYLOAD: u64 = i64::MAX as u64;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 const FINAL_CLOSE: u8 = 0x88;
+/// In the first octet of Close, Ping and Pong (RFC 6455, section 5.5).
+const CONTROL: u8 = 0x08;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,12 @@
 //! What may not leave whatever the host: secrets in requests that are read, and hosts and URLs on lists of others.
 
-use std::fs;
+use std::{fs, io::Write};
+
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
+use serde_json::Value;
 
 use crate::harness::{
     Approach, Ground, Origin, Site, eventually,
@@ -31,6 +37,8 @@ fn a_secret_in_a_head_never_leaves() {
     let ground = ground();
     let encoded = "dXNlcjpyZWFsLWtleS0wMTIzNDU2Nzg5LWFiY2RlZmdoaWo=";
     for site in ground.sites() {
+        assert_held(&site, &String::from_utf8(site.request(KEY, "", "")).unwrap(), KEY);
+        assert_held(&site, &String::from_utf8(site.request("GET", &format!("{TOKEN}: x"), "")).unwrap(), TOKEN);
         let fields = [format!("X-Key: {KEY}"), format!("Authorization: Bearer {TOKEN}"), format!("Authorization: Basic {encoded}")];
         for field in fields {
             assert_held(&site, &String::from_utf8(site.request("GET", &field, "")).unwrap(), KEY);
@@ -64,6 +72,125 @@ fn a_secret_in_a_body_never_leaves_whole() {
             assert_held(&site, &cut, secret);
         }
     }
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn deflate(text: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+/// A request whose body is in a coding.
+fn encoded(site: &Site<'_>, coding: &str, body: &[u8]) -> Vec<u8> {
+    let lines = format!("Content-Encoding: {coding}\r\nContent-Length: {}", body.len());
+    [site.request("POST", &lines, ""), body.to_vec()].concat()
+}
+
+#[test]
+fn a_secret_in_an_encoded_body_never_leaves_whole() {
+    let ground = ground();
+    for site in ground.sites() {
+        let text = format!("before {KEY} behind");
+        for (coding, body) in [("gzip", gzip(text.as_bytes())), ("deflate", deflate(text.as_bytes()))] {
+            site.origin.forget();
+            assert_eq!(site.ask(encoded(&site, coding, &body)).verdict(), (403, "secret_in_request"), "{:?} {coding}", site.way);
+            assert!(find(&site.origin.received(), &body).is_none(), "{:?}: it has left", site.way);
+        }
+        site.origin.forget();
+        for coding in ["br", "zstd", "gzip, gzip"] {
+            let reply = site.ask(encoded(&site, coding, b"who knows"));
+            assert_eq!(reply.verdict(), (403, "secret_in_request"), "{:?} {coding}", site.way);
+            assert!(reply.text().contains("Its encoding hides what the body holds"), "{}", reply.text());
+        }
+        let of_messages = site.request("POST", "Grpc-Encoding: gzip\r\nContent-Length: 9", "who knows");
+        assert_eq!(site.ask(of_messages).verdict(), (403, "secret_in_request"), "{:?}", site.way);
+        assert!(find(&site.origin.received(), b"who knows").is_none(), "{:?}: it has left", site.way);
+        assert_eq!(site.ask(encoded(&site, "gzip", b"no such thing at all")).verdict(), (400, "bad_request"), "{:?}", site.way);
+        // What is harmless leaves as it came.
+        let harmless = gzip(b"harmless");
+        assert_eq!(site.ask(encoded(&site, "gzip", &harmless)).text(), "from the origin");
+        site.origin.wait_for(|sent| find(sent, &harmless).is_some());
+    }
+}
+
+#[test]
+fn threat_82_a_gzip_bomb_that_has_to_be_looked_into_is_refused() {
+    let ground = ground();
+    let site = ground.site(Approach::Intercepted);
+    let before = ground.gate.peak_memory();
+    let bomb = gzip(&vec![0; 256 << 20]);
+    let reply = site.ask(encoded(&site, "gzip", &bomb));
+    assert_eq!(reply.verdict(), (413, "body_too_large"), "{}", reply.text());
+    assert!(reply.text().contains("decodes to more than 32 times its length"), "{}", reply.text());
+    let grown = ground.gate.peak_memory() - before;
+    assert!(grown < 32 << 10, "{grown} KiB for a body of {} octets", bomb.len());
+    assert_eq!(ground.gate.wait_for_record(|record| record["reason"] == "body_too_large")["verdict"], "deny");
+    assert_eq!(site.ask(encoded(&site, "gzip", &gzip(&vec![0; 1 << 20]))).text(), "from the origin");
+}
+
+/// Frames of a client, masked with the key `mask`.
+fn message(first: u8, payload: &str) -> Vec<u8> {
+    let length = 0x80 | u8::try_from(payload.len()).expect("a short one");
+    let payload: Vec<_> = payload.bytes().zip(b"mask".iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+    [&[first, length][..], b"mask", &payload].concat()
+}
+
+#[test]
+fn a_secret_in_messages_of_a_websocket_never_leaves_whole() {
+    // The key and the accept of RFC 6455, section 1.3.
+    let agreed = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                     Sec-WebSocket-Extensions: permessage-deflate";
+    let origin = move || {
+        Origin::scripted(move |conversation| {
+            let _ = conversation.request();
+            conversation.send(agreed.as_bytes());
+            while conversation.read().is_some() {}
+        })
+    };
+    let policy = "[content]\nrefuse_secrets = true\n";
+    let ground = Ground::with(origin, policy, |setup| setup);
+    let (one, other) = TOKEN.split_at(20);
+    for site in ground.sites() {
+        let (first, rest) = (message(0x01, one), [message(0x89, "in between"), message(0x80, other)].concat());
+        let before = ground.gate.records().len();
+        let mut client = site.client();
+        client.send(site.request("GET", handshake, ""));
+        assert_eq!(client.reply().status, 101, "{:?}", site.way);
+        let harmless = message(0x81, "harmless");
+        client.send([&harmless[..], &first].concat());
+        let sent = site.origin.wait_for(|sent| find(sent, &first).is_some());
+        assert!(find(&sent, &harmless).is_some() && find(&sent, b"permessage-deflate").is_none(), "{}", sent.escape_ascii());
+        client.send(&rest);
+        let close = [&[0x88, 19][..], &1008_u16.to_be_bytes(), b"secret_in_request"].concat();
+        assert_eq!(client.exactly(close.len()).escape_ascii().to_string(), close.escape_ascii().to_string(), "{:?}", site.way);
+        client.assert_closed();
+        let left = site.origin.received();
+        assert!(find(&left, &message(0x80, other)).is_none(), "{:?}: it has left", site.way);
+        let is_end = |record: &Value| record["reason"] == "secret_in_request" && record["bytes_up"].is_u64();
+        let end = ground.gate.wait_for_record_after(before, is_end);
+        assert_eq!(end["bytes_up"], harmless.len() + first.len(), "{end:#}");
+    }
+    let page = crate::harness::client::ask(ground.gate.proxy(), "GET /refusals HTTP/1.1\r\nHost: x\r\n\r\n").text();
+    assert!(page.contains("A message holds a GitHub token") && !page.contains(one), "{page}");
+    ground.gate.reload(&format!("report = true\n{}", fs::read_to_string(ground.gate.path("policy.toml")).unwrap()));
+    let site = ground.site(Approach::Intercepted);
+    let mut client = site.client();
+    client.send(site.request("GET", handshake, ""));
+    assert_eq!(client.reply().status, 101);
+    let whole = message(0x81, TOKEN);
+    client.send(&whole);
+    site.origin.wait_for(|sent| find(sent, &whole).is_some());
+    drop(client);
+    let end = ground.gate.wait_for_record(|record| record["would_deny"] == "secret_in_request" && record["bytes_up"].is_u64());
+    assert_eq!(end["verdict"], "allow", "{end:#}");
 }
 
 #[test]

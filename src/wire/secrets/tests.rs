@@ -101,9 +101,22 @@ fn every_shape_is_found_whole_and_not_before() {
 #[test]
 fn what_is_no_secret_passes() {
     let known = known();
-    for text in
-        ["", "short", "real/credential+012345678", "ghp_", "ghp_too_short", "%", "%6", "%zz", "AKIA lower case", "sk-learn", "100%25", "\\", "\\u00", "\\q"]
-    {
+    for text in [
+        "",
+        "short",
+        "real/credential+012345678",
+        "ghp_",
+        "ghp_too_short",
+        "%",
+        "%6",
+        "%zz",
+        "AKIA lower case",
+        "sk-learn",
+        "100%25",
+        "\\",
+        "\\u00",
+        "\\q",
+    ] {
         assert_eq!(known.find(text.as_bytes()), None, "{text}");
     }
     let text = format!("{known:?} {:?} {}", Scan::new(&known), Found::Held);

@@ -142,3 +142,72 @@ proptest! {
         }
     }
 }
+
+/// A frame of a client.
+fn masked(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame(payload);
+    let head = frame.len() - payload.len();
+    (frame[0], frame[1]) = (first, frame[1] | 0x80);
+    let payload: Vec<_> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+    frame.truncate(head);
+    [frame, key.to_vec(), payload].concat()
+}
+
+const SECRET: &[u8] = b"real-credential-0123456789";
+
+fn known() -> Arc<Known> {
+    Arc::new(Known::new([SECRET]).unwrap())
+}
+
+#[test]
+fn a_secret_in_what_a_client_sends_is_found_whatever_stands_in_between() {
+    let (one, other) = SECRET.split_at(9);
+    let key = *b"\x01\xfe%\0";
+    for stream in [
+        masked(0x81, key, SECRET),
+        masked(0x82, [0; 4], SECRET),
+        frame(SECRET),
+        [masked(0x01, key, one), masked(0x80, *b"abcd", other)].concat(),
+        [masked(0x01, key, one), masked(0x89, key, b"ping"), masked(0x80, key, other)].concat(),
+        [masked(0x81, key, one), masked(0x81, key, other)].concat(),
+        [masked(0x89, key, one), masked(0x81, key, b"in between"), masked(0x8a, key, other)].concat(),
+        masked(0x81, key, &[&b"x".repeat(65_533)[..], SECRET].concat()),
+        masked(0x81, key, &[&b"x".repeat(123)[..], SECRET].concat()),
+    ] {
+        for size in [1, 3, stream.len()] {
+            let mut frames = ClientFrames::new(&known());
+            let found = stream.chunks(size).position(|piece| frames.push(piece).unwrap().is_some());
+            assert!(found.is_some_and(|at| at * size < stream.len()), "in pieces of {size}");
+        }
+    }
+    for harmless in [masked(0x81, key, &SECRET[1..]), [masked(0x81, key, one), masked(0x81, key, b" "), masked(0x81, key, other)].concat()]
+    {
+        assert_eq!(ClientFrames::new(&known()).push(&harmless), Ok(None));
+    }
+    assert_eq!(ClientFrames::new(&known()).push(b"\x82\xff\x80\0\0\0\0\0\0\0abcd"), Err(FrameError::Length(1 << 63)));
+}
+
+proptest! {
+    #[test]
+    fn pieces_change_nothing_of_what_a_client_sends(
+        payloads in proptest::collection::vec((0x80..0x8b_u8, any::<[u8; 4]>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..5),
+        at in 0..6_usize,
+        size in 1..300_usize,
+    ) {
+        let mut frames: Vec<_> = payloads.iter().map(|(first, key, payload)| masked(*first, *key, payload)).collect();
+        let holds = at <= frames.len();
+        if holds {
+            frames.insert(at, masked(0x81, *b"mask", SECRET));
+        }
+        let stream = frames.concat();
+        let mut slow = ClientFrames::new(&known());
+        let slowly = stream.chunks(size).find_map(|piece| slow.push(piece).unwrap());
+        prop_assert_eq!(slowly, ClientFrames::new(&known()).push(&stream).unwrap());
+        prop_assert!(!holds || slowly.is_some());
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_breaks_the_reader(bytes: Vec<u8>) {
+        let _ = ClientFrames::new(&known()).push(&bytes);
+    }
+}
