@@ -44,7 +44,12 @@ impl Search {
         let coding = Coding::read(head.headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes()));
         let coding = coding.filter(|_| !headers::has_encoded_messages(head.headers));
         let hidden = || (coding.is_none() && head.has_body).then(|| rule.hidden());
-        if let Some(denial) = look(&known, rule, head).or_else(hidden) {
+        let in_method = known.find(head.method.as_bytes()).map(|found| rule.found(found, "the method"));
+        let in_target = known.find(head.origin_form.as_bytes()).map(|found| rule.found(found, "the request-target"));
+        // Nor does it stand in records and on pages.
+        asked.method.take_if(|_| in_method.is_some());
+        asked.path.take_if(|_| in_target.is_some());
+        if let Some(denial) = in_method.or(in_target).or_else(|| look(&known, rule, head.headers)).or_else(hidden) {
             if !rule.reports() {
                 return Err(denial.into());
             }
@@ -82,18 +87,13 @@ impl Search {
     }
 }
 
-fn look(known: &Arc<Known>, rule: &SecretRule, head: &Written<'_>) -> Option<Box<Denial>> {
-    let in_method = || known.find(head.method.as_bytes()).map(|found| rule.found(found, "the method"));
-    let in_target = || known.find(head.origin_form.as_bytes()).map(|found| rule.found(found, "the request-target"));
-    let in_fields = || {
-        head.headers.iter().find_map(|(name, value)| {
-            if let Some(found) = known.find(name.as_str().as_bytes()) {
-                return Some(rule.found(found, "the name of a header"));
-            }
-            Some(rule.found(known.find(value.as_bytes())?, &format!("the header {}", excerpt(name.as_str().as_bytes()))))
-        })
-    };
-    in_method().or_else(in_target).or_else(in_fields)
+fn look(known: &Arc<Known>, rule: &SecretRule, fields: &HeaderMap) -> Option<Box<Denial>> {
+    fields.iter().find_map(|(name, value)| {
+        if let Some(found) = known.find(name.as_str().as_bytes()) {
+            return Some(rule.found(found, "the name of a header"));
+        }
+        Some(rule.found(known.find(value.as_bytes())?, &format!("the header {}", excerpt(name.as_str().as_bytes()))))
+    })
 }
 
 /// A WebSocket whose messages are looked through as they leave.

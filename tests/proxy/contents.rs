@@ -9,7 +9,9 @@ use flate2::{
 use serde_json::Value;
 
 use crate::harness::{
-    Approach, Ground, Origin, Site, eventually,
+    Approach, Ground, Origin, Site,
+    client::ask,
+    eventually,
     h2::{H2, Outcome, block, frame, headers},
     origin::find,
 };
@@ -43,9 +45,12 @@ fn a_secret_in_a_head_never_leaves() {
         for field in fields {
             assert_held(&site, &String::from_utf8(site.request("GET", &field, "")).unwrap(), KEY);
         }
-        for path in
-            [format!("/a?key={KEY}"), format!("/{TOKEN}/x"), KEY.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()]
-        {
+        for path in [
+            format!("/a?key={KEY}"),
+            format!("/{TOKEN}/x"),
+            format!("/{KEY}"),
+            KEY.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat(),
+        ] {
             let path = if path.starts_with('/') { path } else { format!("/{path}") };
             assert_held(&site, &site.get(&path), KEY);
         }
@@ -54,7 +59,10 @@ fn a_secret_in_a_head_never_leaves() {
     }
     ground.gate.wait_for_record(|record| record["reason"] == "secret_in_request" && record["verdict"] == "deny");
     let recorded = ground.gate.audit_text();
-    assert!(!recorded.contains(KEY) && !ground.gate.stderr().contains(KEY), "{recorded}");
+    let shown = ask(ground.gate.proxy(), "GET /refusals HTTP/1.1\r\nHost: x\r\n\r\n").text();
+    for secret in [KEY, TOKEN] {
+        assert!(!recorded.contains(secret) && !shown.contains(secret) && !ground.gate.stderr().contains(secret), "{recorded}{shown}");
+    }
 }
 
 #[test]
@@ -178,7 +186,7 @@ fn a_secret_in_messages_of_a_websocket_never_leaves_whole() {
         let end = ground.gate.wait_for_record_after(before, is_end);
         assert_eq!(end["bytes_up"], harmless.len() + first.len(), "{end:#}");
     }
-    let page = crate::harness::client::ask(ground.gate.proxy(), "GET /refusals HTTP/1.1\r\nHost: x\r\n\r\n").text();
+    let page = ask(ground.gate.proxy(), "GET /refusals HTTP/1.1\r\nHost: x\r\n\r\n").text();
     assert!(page.contains("A message holds a GitHub token") && !page.contains(one), "{page}");
     ground.gate.reload(&format!("report = true\n{}", fs::read_to_string(ground.gate.path("policy.toml")).unwrap()));
     let site = ground.site(Approach::Intercepted);
