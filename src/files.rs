@@ -1,4 +1,6 @@
-//! Files that outlive the process: whole or not there at all, and nobody else's to read.
+//! Files that outlive the process: whole or not there at all, and nobody else's to read. And whether files have changed.
+
+mod stamps;
 
 use std::{
     fmt,
@@ -9,6 +11,8 @@ use std::{
     process,
     sync::atomic::{AtomicU64, Ordering},
 };
+
+pub(crate) use self::stamps::Stamps;
 
 /// Makes a directory that only its owner enters, those above it too where they are missing.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {

@@ -166,6 +166,11 @@ impl Policy {
         }
     }
 
+    /// The lists that the document names, each as it is written and where.
+    pub fn blocklists(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.content.named()
+    }
+
     /// Reads the lists that the document names, by `read`, which takes a name as it is written. Until then nothing is allowed.
     ///
     /// # Errors

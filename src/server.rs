@@ -33,6 +33,7 @@ use crate::{
     credentials::Held,
     doors,
     downstream::Patience,
+    files::Stamps,
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Gate},
@@ -108,6 +109,12 @@ impl Server {
         let tcp = |name, listener: &Option<TcpListener>| Some((name, listener.as_ref()?.local_addr().ok()?.to_string()));
         let owner = self.owner.as_ref().map(|listener| ("admin", listener.to_string()));
         [tcp("proxy", &self.proxy), tcp("git", &self.git), tcp("metrics", &self.metrics), owner].into_iter().flatten().collect()
+    }
+
+    /// What tells of which files the policies of sessions are made that the configuration does not name.
+    pub(crate) fn files_of_sessions(&self) -> impl Fn() -> Stamps + use<> {
+        let gate = Arc::clone(&self.gate);
+        move || gate.sessions.holders().files()
     }
 
     /// Serves until drained or stopped by `orders`; the end of `orders` stops as well.

@@ -31,7 +31,7 @@ pub(crate) use self::{
 };
 use self::{
     digest::TokenDigest,
-    policies::policy_of,
+    policies::{Unusable, policy_of},
     store::{Found, Record},
 };
 pub(crate) use crate::files::StoreError;
@@ -316,10 +316,10 @@ fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duratio
     let (policy, closed) = match (closed, policy_of(record.policy.as_deref(), default, patience)) {
         (_, Ok(policy)) => (policy, closed),
         (Some(_), Err(_)) => (Arc::new(Equipped::bare(Policy::level(Access::None))), closed),
-        (None, Err(why)) if generation > FIRST => return Err(SessionsError::Policy(id, why)),
-        (None, Err(why)) => {
+        (None, Err(Unusable { why, .. })) if generation > FIRST => return Err(SessionsError::Policy(id, why)),
+        (None, Err(Unusable { why, files })) => {
             tracing::error!(id = &*id, why, "the policy of a session cannot be used, and the session is refused");
-            (Arc::new(Equipped::bare(Policy::level(Access::None))), Some(Reason::PolicyUnavailable))
+            (Arc::new(Equipped::bare(Policy::level(Access::None)).made_of(files)), Some(Reason::PolicyUnavailable))
         }
     };
     Ok(Wanted {

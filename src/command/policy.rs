@@ -3,7 +3,11 @@
 mod records;
 mod learning;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -11,7 +15,8 @@ use self::learning::{DiffArguments, SuggestArguments};
 pub(super) use self::learning::{diff, suggest};
 use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, report};
 use crate::{
-    policy::{Policy, Problem, Severity},
+    credentials::read_list,
+    policy::{Blocklist, Policy, Problem, Problems, Severity, Source},
     shown,
 };
 
@@ -23,7 +28,7 @@ pub(super) enum Command {
     Diff(DiffArguments),
 }
 
-/// Print every error and warning of policies, with its place
+/// Print every error and warning of policies and their lists
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP_LINT)]
 pub(super) struct LintArguments {
@@ -50,8 +55,7 @@ pub(super) fn lint(arguments: &LintArguments, console: &mut Console<'_>) -> io::
     let (mut unreadable, mut problems) = (false, Vec::new());
     for path in &arguments.files {
         match console.read(path) {
-            Some(text) => problems
-                .append(&mut Policy::parse(&path.display().to_string(), &text).map_or_else(|errors| errors, |(_, warnings)| warnings)),
+            Some(text) => problems.append(&mut problems_of(path, &text, console)),
             None => unreadable = true,
         }
     }
@@ -73,6 +77,28 @@ pub(super) fn lint(arguments: &LintArguments, console: &mut Console<'_>) -> io::
     } else {
         DONE
     })
+}
+
+/// Everything that is wrong with a policy and the lists that it denies, each in its own file.
+fn problems_of(path: &Path, text: &str, console: &Console<'_>) -> Vec<Problem> {
+    let name = path.display().to_string();
+    let (policy, mut found) = match Policy::parse(&name, text) {
+        Ok(parsed) => parsed,
+        Err(errors) => return errors,
+    };
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut unreadable = Problems::new(Arc::new(Source::new(&name, text)));
+    for (list, place) in policy.blocklists() {
+        match read_list(directory, list, &|path| console.environment.file(path)) {
+            Ok(text) => {
+                let list = directory.join(list).display().to_string();
+                found.append(&mut Blocklist::parse(&list, &text).err().unwrap_or_default());
+            }
+            Err(why) => unreadable.error(place, why, None),
+        }
+    }
+    found.append(&mut unreadable.into_vec());
+    found
 }
 
 pub(super) fn show(arguments: &ShowArguments, console: &mut Console<'_>) -> io::Result<u8> {

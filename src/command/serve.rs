@@ -5,7 +5,6 @@ mod watch;
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use sd_notify::NotifyState;
@@ -13,15 +12,14 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    task::spawn_blocking,
-    time::sleep,
 };
 use tracing_subscriber::EnvFilter;
 
-use self::watch::{Files, Remembering};
+use self::watch::{Remembering, Watched};
 use super::{Console, DONE, LogFormat, REFUSED, report};
 use crate::{
     config::{Config, Environment},
+    files::Stamps,
     policy::Problem,
     server::{Order, Server, seal},
 };
@@ -68,13 +66,13 @@ pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Co
 }
 
 /// The configuration, and of which files it is made.
-fn load(path: &Path, environment: &dyn Environment) -> (Result<Config, Vec<Problem>>, Files) {
+fn load(path: &Path, environment: &dyn Environment) -> (Result<Config, Vec<Problem>>, Stamps) {
     let environment = Remembering::new(environment);
     let config = Config::load(path, &environment);
     (config, environment.into_files())
 }
 
-async fn serve(config: Config, files: Files, arguments: &Arguments, console: &mut Console<'_>) -> Result<(), String> {
+async fn serve(config: Config, files: Stamps, arguments: &Arguments, console: &mut Console<'_>) -> Result<(), String> {
     // Before anything listens, so that no signal finds its default action, which is to die.
     let signals = Signals::new().map_err(|error| format!("cannot receive signals: {error}"))?;
     let server = Server::bind(config, console.clock).map_err(|error| error.to_string())?;
@@ -84,9 +82,11 @@ async fn serve(config: Config, files: Files, arguments: &Arguments, console: &mu
     console.say(format_args!("ready"));
     notify(&[NotifyState::Ready]);
     let (orders, received) = mpsc::channel(ORDERS);
+    let of_sessions = server.files_of_sessions();
+    let watched = Watched::new(files, &of_sessions);
     tokio::select! {
         () = server.run(received) => {}
-        () = give_orders(signals, files, &orders, || load(&arguments.config, console.environment)) => {}
+        () = give_orders(signals, watched, &orders, || load(&arguments.config, console.environment)) => {}
     }
     Ok(())
 }
@@ -107,15 +107,15 @@ impl Signals {
 /// Turns signals and changed files into orders, until nobody takes them any more.
 async fn give_orders(
     mut signals: Signals,
-    mut files: Files,
+    mut watched: Watched<'_>,
     orders: &mpsc::Sender<Order>,
-    load: impl Fn() -> (Result<Config, Vec<Problem>>, Files),
+    load: impl Fn() -> (Result<Config, Vec<Problem>>, Stamps),
 ) {
     let mut draining = false;
     loop {
         let order = tokio::select! {
-            _ = signals.hangup.recv() => reload(load(), &mut files),
-            () = change(&files) => reload(load(), &mut files),
+            _ = signals.hangup.recv() => reload(watched.renew(&load)),
+            () = watched.change() => reload(watched.renew(&load)),
             _ = signals.terminate.recv() => end(&mut draining),
             _ = signals.interrupt.recv() => end(&mut draining),
         };
@@ -125,23 +125,7 @@ async fn give_orders(
     }
 }
 
-/// Ends once a file is not what it was, and has not changed for a while: one that is being written is left alone.
-async fn change(files: &Files) {
-    let mut before = files.clone();
-    loop {
-        sleep(BETWEEN_LOOKS).await;
-        let last = before.clone();
-        // A file system that does not answer keeps nobody else waiting.
-        let Ok(now) = spawn_blocking(move || last.now()).await else { continue };
-        if now != *files && now == before {
-            return;
-        }
-        before = now;
-    }
-}
-
-fn reload((config, read): (Result<Config, Vec<Problem>>, Files), files: &mut Files) -> Order {
-    *files = read;
+fn reload(config: Result<Config, Vec<Problem>>) -> Order {
     let (order, problems) = match config {
         Ok(mut config) => {
             let warnings = std::mem::take(&mut config.warnings);
@@ -202,7 +186,5 @@ Exit status: 0 it ended as told, 1 it could not start
 Example:
   tidegate serve --config tidegate.toml";
 
-/// Between two looks at the files.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Orders that may wait to be taken.
 const ORDERS: usize = 4;

@@ -40,6 +40,9 @@ pub(super) fn tidegate(line: &str) -> Done {
     let files: &[(_, &[u8])] = &[
         ("policy.toml", b"allow = [\"*.example.com\", \"db.example.org:5432\"]\ndeny = [\"bad.example.com\"]\n"),
         ("inside.toml", INSIDE),
+        ("lists.toml", b"[content]\nblocklists = [\"bad.txt\", \"good.txt\", \"none.txt\"]\n"),
+        ("bad.txt", b"# of others\nbad.example\nno host\n||x^\n"),
+        ("good.txt", b"0.0.0.0 worse.example\n"),
         ("broken.toml", b"allow = [\"*.com\"]\nalow = []\n"),
         ("empty.toml", b""),
         ("session.toml", include_bytes!("push/session.toml")),

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Credential, FORM, Source, read_line};
 use crate::{
+    files::Stamps,
     policy::{CredentialSource, Policy},
     secret::Secret,
 };
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct Equipped {
     policy: Policy,
     credentials: Box<[Credential]>,
+    files: Stamps,
 }
 
 /// What a document refers to beside its own text.
@@ -52,12 +54,22 @@ impl Equipped {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self { policy, credentials: credentials.into() }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { policy, credentials: credentials.into(), files: Stamps::default() }) } else { Err(problems) }
     }
 
     /// A policy that names no credential; one that does can put none in.
     pub(crate) fn bare(policy: Policy) -> Self {
-        Self { policy, credentials: Box::default() }
+        Self { policy, credentials: Box::default(), files: Stamps::default() }
+    }
+
+    /// The same, made of these files.
+    pub(crate) fn made_of(self, files: Stamps) -> Self {
+        Self { files, ..self }
+    }
+
+    /// Of which files it was made, where nobody else knows.
+    pub(crate) fn files(&self) -> &Stamps {
+        &self.files
     }
 
     /// Every credential, in the order of the document.

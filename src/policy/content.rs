@@ -54,6 +54,11 @@ impl Content {
         Self { refuse_secrets, named: written.blocklists.clone(), lists }
     }
 
+    /// The lists, each by its name as it is written and its place in the document.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.named.iter().map(|name| (name.get_ref().as_str(), name.span()))
+    }
+
     /// Reads the lists by `read`, which takes a name as it is written.
     ///
     /// # Errors

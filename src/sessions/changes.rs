@@ -86,7 +86,8 @@ impl Sessions {
         if let Some(path) = draft.policy.as_ref().filter(|path| !path.is_absolute()) {
             return Err(ChangeError::RelativePolicy(path.clone()));
         }
-        let policy = policy_of(draft.policy.as_deref(), kept.policy.as_ref(), kept.patience).map_err(ChangeError::Policy)?;
+        let policy = policy_of(draft.policy.as_deref(), kept.policy.as_ref(), kept.patience)
+            .map_err(|unusable| ChangeError::Policy(unusable.why))?;
         let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone());
         let (expires, generation) = (record.expires(), *self.generation.borrow());
         let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credential: None };

@@ -1,10 +1,11 @@
-//! Who holds real credentials on behalf of sessions.
+//! Who holds real credentials on behalf of sessions, and which files their policies are made of.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::Session;
 use crate::{
     credentials::{Credential, Equipped},
+    files::Stamps,
     secret::Secret,
 };
 
@@ -28,6 +29,13 @@ impl Holders {
             }
         }
         holders
+    }
+
+    /// The files that policies are made of, where a session's record names them.
+    pub(crate) fn files(&self) -> Stamps {
+        let mut files = Stamps::default();
+        self.policies.iter().for_each(|policy| files.merge(policy.files()));
+        files
     }
 
     /// What they hold now.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Client, Dns, Origin, PATIENCE, Reply, Setup, Tidegate,
     client::{ask, get},
+    eventually,
     program::{program, run},
     tidegate::TIDEGATE,
 };
@@ -428,3 +429,34 @@ fn read_all(directory: &Path) -> String {
 }
 
 const ADMIN_TOKEN: &str = "admin-token-0123456789abcdef0123456789";
+
+#[test]
+fn the_policy_of_a_session_is_read_again_when_its_file_changes() {
+    let mut ground = Ground::new();
+    let path = ground.gate.path("own.toml");
+    let allowing = fs::read_to_string(ground.gate.path("policy.toml")).unwrap();
+    fs::write(&path, "[content]\nblocklists = [\"bad.txt\"]\n").unwrap();
+    fs::write(ground.gate.path("bad.txt"), "").unwrap();
+    let token = ground.token_of(&["create", "--id", "own", "--policy", path.to_str().unwrap()]);
+    assert_eq!(ground.ask_with(&token).verdict(), (403, "host_not_allowed"));
+    fs::write(&path, format!("{allowing}\n[content]\nblocklists = [\"bad.txt\"]\n")).unwrap();
+    eventually("the policy is read again", || ground.ask_with(&token).status == 200);
+    fs::write(ground.gate.path("bad.txt"), "allowed.test\n").unwrap();
+    eventually("its list is read again", || ground.ask_with(&token).status == 403);
+    // One that cannot be used changes nothing, and is not tried for ever.
+    let failed = || ground.gate.metric("tidegate_policy_reloads_total{result=\"failed\"}");
+    fs::write(&path, "access = 7").unwrap();
+    eventually("the failure is counted", || failed() == 1);
+    let generation = ground.gate.metric("tidegate_policy_generation");
+    fs::write(ground.gate.path("bad.txt"), "").unwrap();
+    fs::write(&path, allowing).unwrap();
+    eventually("it is read once it can be", || ground.ask_with(&token).status == 200);
+    assert_eq!((failed(), ground.gate.metric("tidegate_policy_generation")), (1, generation + 1));
+    // Nor is a session lost whose policy was not there at the start.
+    fs::rename(&path, ground.gate.path("away.toml")).unwrap();
+    eventually("the failure is counted", || failed() == 2);
+    ground.gate.crash_and_restart();
+    assert_ne!(ground.ask_with(&token).status, 200);
+    fs::rename(ground.gate.path("away.toml"), &path).unwrap();
+    eventually("the file is there again", || ground.ask_with(&token).status == 200);
+}

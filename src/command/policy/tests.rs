@@ -40,6 +40,23 @@ fn lint_tells_errors_warnings_and_unreadable_files_apart() {
 }
 
 #[test]
+fn lint_reads_the_lists_that_a_policy_denies() {
+    let out = "\
+error: no host, no URL and no line of a hosts file: \"no host\"
+ --> bad.txt:3:1
+  |
+3 | no host
+  | ^^^^^^^
+  |
+";
+    let Done { code, out: said, err } = tidegate("tidegate policy lint lists.toml");
+    assert_eq!((code, err.as_str()), (1, "3 errors, 1 warning\n"), "{said}");
+    for part in [out, " --> bad.txt:4:1\n", "error: cannot read none.txt: no such file\n --> lists.toml:2:38\n"] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+}
+
+#[test]
 fn lint_in_json() {
     let Done { code, out, err } = tidegate("tidegate policy lint --json broken.toml");
     let lines: Vec<_> = out.lines().collect();

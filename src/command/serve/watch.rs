@@ -1,20 +1,15 @@
-//! Whether files that a configuration is made of have changed since they were read.
+//! Which files a configuration is made of, and when one of them has changed.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    ffi::OsString,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, ffi::OsString, io, path::Path, time::Duration};
 
-use crate::config::Environment;
+use tokio::{task::spawn_blocking, time::sleep};
+
+use crate::{config::Environment, files::Stamps};
 
 /// An environment that remembers which files were read of it, and what they were then.
 pub(super) struct Remembering<'e> {
     inner: &'e dyn Environment,
-    read: RefCell<Files>,
+    read: RefCell<Stamps>,
 }
 
 impl<'e> Remembering<'e> {
@@ -22,7 +17,7 @@ impl<'e> Remembering<'e> {
         Self { inner, read: RefCell::default() }
     }
 
-    pub(super) fn into_files(self) -> Files {
+    pub(super) fn into_files(self) -> Stamps {
         self.read.into_inner()
     }
 }
@@ -32,9 +27,8 @@ impl Environment for Remembering<'_> {
         self.inner.variable(name)
     }
 
-    /// Looked at before it is read: what changes in between counts as changed.
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.read.borrow_mut().0.insert(path.to_owned(), Stamp::of(path));
+        self.read.borrow_mut().note(path);
         self.inner.file(path)
     }
 
@@ -47,74 +41,47 @@ impl Environment for Remembering<'_> {
     }
 }
 
-/// Files as they were when they were read; one that was not there counts as well.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Files(BTreeMap<PathBuf, Option<Stamp>>);
+/// Every file that a change of is noticed.
+pub(super) struct Watched<'s> {
+    /// Those of the configuration, as they were when it was read last.
+    files: Stamps,
+    /// Those of the policies of sessions that were made since, as they are in force.
+    of_sessions: &'s dyn Fn() -> Stamps,
+    /// The same as they were when they were to be read last: what could not be used is not tried again and again.
+    tried: Stamps,
+}
 
-impl Files {
-    /// The same files as they are now. A link is followed: whoever swaps directories behind one changes its files.
-    pub(super) fn now(&self) -> Self {
-        Self(self.0.keys().map(|path| (path.clone(), Stamp::of(path))).collect())
+impl<'s> Watched<'s> {
+    pub(super) fn new(files: Stamps, of_sessions: &'s dyn Fn() -> Stamps) -> Self {
+        Self { files, of_sessions, tried: Stamps::default() }
+    }
+
+    /// All of them are to be read anew, those of the configuration by `read`, which says what they were.
+    pub(super) fn renew<T>(&mut self, read: impl FnOnce() -> (T, Stamps)) -> T {
+        self.tried = (self.of_sessions)().now();
+        let (value, files) = read();
+        self.files = files;
+        value
+    }
+
+    /// Ends once a file is not what it was, and has not changed for a while: one that is being written is left alone.
+    pub(super) async fn change(&self) {
+        let mut before = None;
+        loop {
+            sleep(BETWEEN_LOOKS).await;
+            let (files, of_sessions) = (self.files.clone(), (self.of_sessions)());
+            // A file system that does not answer keeps nobody else waiting.
+            let look = spawn_blocking(move || (files.now(), of_sessions.now(), of_sessions));
+            let Ok((now, now_of_sessions, of_sessions)) = look.await else { continue };
+            let changed = now != self.files || (now_of_sessions != of_sessions && now_of_sessions != self.tried);
+            let now = Some((now, now_of_sessions));
+            if changed && now == before {
+                return;
+            }
+            before = now;
+        }
     }
 }
 
-/// By what a change of a file is seen without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (metadata.dev(), metadata.ino()),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Process;
-
-    #[test]
-    fn a_file_that_is_written_swapped_made_or_removed_has_changed() {
-        let directory = tempfile::tempdir().unwrap();
-        let [policy, link, missing] = ["policy.toml", "link.toml", "missing.toml"].map(|name| directory.path().join(name));
-        fs::write(&policy, "access = 'none'").unwrap();
-        std::os::unix::fs::symlink(&policy, &link).unwrap();
-        let read = || {
-            let environment = Remembering::new(&Process);
-            assert!(environment.file(&link).is_ok());
-            let _ = environment.file(&missing);
-            environment.into_files()
-        };
-        let files = read();
-        assert_eq!(files, files.now());
-        fs::write(&policy, "access = 'full'").unwrap();
-        assert_ne!(files, files.now());
-        let files = read();
-        let other = directory.path().join("other.toml");
-        fs::write(&other, "access = 'full'").unwrap();
-        fs::remove_file(&link).unwrap();
-        std::os::unix::fs::symlink(&other, &link).unwrap();
-        assert_ne!(files, files.now());
-        let files = read();
-        fs::write(&missing, "").unwrap();
-        assert_ne!(files, files.now());
-        let files = read();
-        fs::remove_file(&missing).unwrap();
-        assert_ne!(files, files.now());
-        // A file that was never read is of no interest.
-        let files = read();
-        fs::write(directory.path().join("else"), "").unwrap();
-        assert_eq!(files, files.now());
-    }
-}
+/// Between two looks at the files.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
