@@ -104,7 +104,7 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
     if let Some(judged) = gate.forge_hosts.decide(&destination, Way::Connect) {
         return open_forge(gate, subject, asked, head, judged?).await;
     }
-    let permit = gate.decide(subject, &destination, Way::Connect)?;
+    let permit = gate.paced(subject, gate.decide(subject, &destination, Way::Connect)).await?;
     let interception = permit.interception();
     if let Some(interception) = &interception {
         check_authority(gate, interception)?;

@@ -1,6 +1,7 @@
 //! What a session does, taken off what its limits allow.
 
 use http::{HeaderMap, Method, Uri};
+use tokio::time::sleep;
 
 use super::{Gate, Subject, headers, traffic::Traffic};
 use crate::{
@@ -17,6 +18,18 @@ impl Gate {
     /// Counts one request, after a short wait where that is all it needs.
     pub(crate) async fn count_request(&self, subject: &Subject) -> Result<(), Refusal> {
         self.within(soon(|| subject.session.limits().request()).await)
+    }
+
+    /// Gives back what was decided, and counts what was refused like any request. Whoever asks too often for what is refused anyway gets
+    /// the same answer later: each one is written down.
+    pub(crate) async fn paced<T>(&self, subject: &Subject, decided: Result<T, Refusal>) -> Result<T, Refusal> {
+        if decided.is_err()
+            && let Err(limited) = soon(|| subject.session.limits().request()).await
+        {
+            self.metrics.limited(limited.limit);
+            sleep(limited.retry_after()).await;
+        }
+        decided
     }
 
     /// Counts one request that is to go upstream, where its session may still send anything.

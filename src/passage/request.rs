@@ -121,7 +121,7 @@ pub(super) async fn judge(
     if headers::is_loop(&parts.headers, &gate.via) {
         return Err(Refusal::new(Reason::LoopDetected, "This request has passed through this proxy before."));
     }
-    let permit = gate.decide(subject, destination, *way)?;
+    let permit = gate.paced(subject, gate.decide(subject, destination, *way)).await?;
     gate.count_upstream(subject).await?;
     let cleared = permit.expectation().decide_request(&facts(&parts, origin_form, body_length))?;
     asked.would_deny = cleared.would_deny();

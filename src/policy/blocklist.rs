@@ -7,6 +7,7 @@ use super::{
     problem::{Problem, Problems, Source},
 };
 use crate::{
+    address,
     destination::{Destination, Host},
     wire::path::CanonicalTarget,
 };
@@ -70,7 +71,7 @@ impl Blocklist {
 
     /// The entry that means a whole host.
     pub fn find_host(&self, host: &Host) -> Option<RuleRef> {
-        if let Some(&line) = self.hosts.get(host) {
+        if let Some((host, &line)) = reached(host).find_map(|host| self.hosts.get_key_value(&host)) {
             return Some(self.rule(host.to_string(), line));
         }
         let name = host.name()?.as_str();
@@ -80,7 +81,7 @@ impl Blocklist {
 
     /// Whether it has URLs of a host, so that requests to it have to be read.
     pub fn has_urls_of(&self, host: &Host) -> bool {
-        self.urls.contains_key(host)
+        reached(host).any(|host| self.urls.contains_key(&host))
     }
 
     /// The entry that means a path of a destination.
@@ -88,9 +89,10 @@ impl Blocklist {
         let is_meant = |url: &&Url| {
             url.port.map_or(matches!(destination.port, 443 | 80), |port| port == destination.port) && url.covers(target.path())
         };
-        let url = self.urls.get(&destination.host)?.iter().find(is_meant)?;
+        let mut urls = reached(&destination.host).filter_map(|host| self.urls.get_key_value(&host));
+        let (host, url) = urls.find_map(|(host, urls)| Some((host, urls.iter().find(is_meant)?)))?;
         let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
-        Some(self.rule(format!("{}{port}{}", destination.host, url.path), url.line))
+        Some(self.rule(format!("{host}{port}{}", url.path), url.line))
     }
 
     fn rule(&self, entry: String, line: u32) -> RuleRef {
@@ -163,10 +165,17 @@ impl Url {
 fn host(text: &str) -> Result<Host, String> {
     let bare: Result<std::net::IpAddr, _> = text.parse();
     if let Ok(address) = bare {
-        return Ok(Host::Ip(address));
+        return Ok(Host::Ip(address.to_canonical()));
     }
     let ascii = idna::domain_to_ascii(text).map_err(|_| format!("no host: {:?}", excerpt(text)))?;
-    Host::parse(ascii.as_bytes()).map_err(|error| error.to_string())
+    let host = Host::parse(ascii.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(host.ip().map_or(host, |address| Host::Ip(address.to_canonical())))
+}
+
+/// A host, and for an address all that dialling it might reach.
+fn reached(host: &Host) -> impl Iterator<Item = Host> {
+    let name = host.name().map(|_| host.clone());
+    name.into_iter().chain(host.ip().into_iter().flat_map(address::reached).map(Host::Ip))
 }
 
 fn is_address(text: &str) -> bool {
@@ -208,6 +217,7 @@ http://files.example/evil/
 https://files.example:8443/a%2db?q=1
 https://whole.example/
 http://[2001:db8::1]/x
+http://192.0.2.8/x
 ";
 
     fn list() -> Blocklist {
@@ -238,11 +248,14 @@ http://[2001:db8::1]/x
         assert_eq!(host_of("a.b.below.example"), entry("*.below.example", 7));
         assert_eq!(host_of("xn--bcher-kva.example"), entry("xn--bcher-kva.example", 8));
         assert_eq!(host_of("192.0.2.7"), entry("192.0.2.7", 9));
+        for same in ["[::ffff:192.0.2.7]", "[64:ff9b::192.0.2.7]"] {
+            assert_eq!(host_of(same), entry("192.0.2.7", 9), "{same}");
+        }
         assert_eq!(host_of("whole.example"), entry("whole.example", 12));
         for other in ["below.example", "a.plain.example", "localhost", "files.example", "notbad.example", "192.0.2.8"] {
             assert_eq!(host_of(other), None, "{other}");
         }
-        assert_eq!((list().len(), list().is_empty(), &**list().name()), (11, false, "bad-hosts.txt"));
+        assert_eq!((list().len(), list().is_empty(), &**list().name()), (12, false, "bad-hosts.txt"));
     }
 
     #[test]
@@ -256,6 +269,7 @@ http://[2001:db8::1]/x
             ("files.example:8443", "/a-b/c", entry("files.example:8443/a-b", 11)),
             ("files.example:8443", "/a-bc", None),
             ("files.example:443", "/a-b", None),
+            ("[::ffff:192.0.2.8]:80", "/x", entry("192.0.2.8/x", 14)),
             ("[2001:db8::1]:80", "/x", entry("[2001:db8::1]/x", 13)),
             ("other.example:443", "/evil/x", None),
         ] {
