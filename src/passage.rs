@@ -282,9 +282,14 @@ impl Gate {
     }
 
     /// Writes a record and counts it. What cannot be recorded is refused.
-    fn record(&self, subject: Option<&Subject>, mut record: Record) -> Result<(), Refusal> {
+    fn record(&self, subject: Option<&Subject>, record: Record) -> Result<(), Refusal> {
+        self.record_by(subject, None, record)
+    }
+
+    /// The same for what a generation decided that is not the subject's.
+    fn record_by(&self, subject: Option<&Subject>, generation: Option<u64>, mut record: Record) -> Result<(), Refusal> {
         if let Some(subject) = subject {
-            record = record.under(subject.session.id(), subject.governing.generation);
+            record = record.under(subject.session.id(), generation.unwrap_or(subject.governing.generation));
         }
         let recorded = self.audit.record(&record).map_err(|_| Refusal::new(Reason::AuditUnavailable, UNRECORDED));
         // An approval that is not on record does not stand; what is refused instead is counted on its own.
@@ -326,7 +331,7 @@ impl Gate {
     pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
         let refusal = self.note(subject, asked, refusal, asked.record());
         let policy = subject.map(|subject| Arc::from(subject.policy().name()));
-        let generation = subject.map(|subject| subject.governing.generation);
+        let generation = refusal.generation.or(subject.map(|subject| subject.governing.generation));
         Answer::refusal(&refusal, &Context { policy, generation, reader: asked.reader })
     }
 
@@ -345,7 +350,7 @@ impl Gate {
             record = record.at(denial.address);
         }
         // It is refused either way; a record that is lost is counted by the audit itself.
-        let _ = self.record(subject, record);
+        let _ = self.record_by(subject, refusal.generation, record);
         let Some(subject) = subject else { return refusal };
         let mut remembered = sessions::Refusal::new(denial, (self.clock)());
         if let Some(method) = &asked.method {

@@ -25,6 +25,8 @@ pub(crate) struct Refusal {
     pub(crate) closes: bool,
     /// The upstream's own status, where that tells a client more than the reason's.
     pub(crate) status: Option<StatusCode>,
+    /// The generation of policies that refuses, where it is another than the one under which was asked.
+    pub(crate) generation: Option<u64>,
 }
 
 impl Refusal {
@@ -39,7 +41,7 @@ impl Refusal {
 
 impl From<Box<Denial>> for Refusal {
     fn from(denial: Box<Denial>) -> Self {
-        Self { denial, retry_after: None, closes: false, status: None }
+        Self { denial, retry_after: None, closes: false, status: None, generation: None }
     }
 }
 

@@ -57,11 +57,14 @@ impl Stream {
     fn judge(&self, gate: &Gate, also: impl Fn(&Permit) -> Result<(), Refusal>) -> Result<Option<SystemTime>, Refusal> {
         let Self { destination, way, address, .. } = self;
         let subject = gate.again(&self.subject)?;
-        let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
-        also(&permit)?;
-        let until = [subject.governing.expires, permit.until()].into_iter().flatten().min();
-        gate.upstream.readmit(permit, *address)?;
-        Ok(until)
+        let judged = || {
+            let permit = subject.policy().decide_destination(&Facts { destination, way: *way, now: (gate.clock)() })?;
+            also(&permit)?;
+            let until = [subject.governing.expires, permit.until()].into_iter().flatten().min();
+            gate.upstream.readmit(permit, *address)?;
+            Ok(until)
+        };
+        judged().map_err(|refusal| Refusal { generation: Some(subject.governing.generation), ..refusal })
     }
 }
 

@@ -1,10 +1,16 @@
 //! Cloning and fetching: every version of the protocol, parts of a repository, and what is refused.
 
-use std::fs;
+use std::{
+    fs,
+    io::Read as _,
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::GzEncoder};
 
 use crate::harness::{
     Answer, When, Wire, World,
-    bytes::{FETCH_TYPE, basic, line, lines, request},
+    bytes::{FETCH_TYPE, PUSH_TYPE, basic, line, lines, request},
     client::ask,
 };
 
@@ -109,6 +115,27 @@ fn threat_111_a_fetch_in_another_encoding_is_refused() {
         assert!(reply.status == 415 || reply.status == 400 || reply.body[4..].starts_with(b"ERR "), "{reply:?}");
     }
     world.hub.assert_untouched("no encoding of git's");
+    world.finish();
+}
+
+#[test]
+fn threat_82_a_gzip_bomb_in_a_fetch_goes_on_as_it_came() {
+    let world = World::new();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    std::io::copy(&mut std::io::repeat(b'0').take(256 << 20), &mut encoder).unwrap();
+    let bomb = encoder.finish().unwrap();
+    world.ask_as("POST", "/git/octo/spoon/git-upload-pack", &[FETCH_TYPE, "Git-Protocol: version=2"], b"0000");
+    let (before, began) = (world.gate().peak_memory(), Instant::now());
+    let lines = [FETCH_TYPE, "Git-Protocol: version=2", "Content-Encoding: gzip"];
+    let reply = world.ask_as("POST", "/git/octo/spoon/git-upload-pack", &lines, &bomb);
+    let (grown, took) = (world.gate().peak_memory() - before, began.elapsed());
+    assert!(grown < 16 << 10 && took < Duration::from_secs(10), "{grown} KiB, {took:?}: {reply:?}");
+    let seen = world.hub.seen().pop().unwrap();
+    assert_eq!((seen.header("content-encoding").as_deref(), seen.length), (Some("gzip"), bomb.len() as u64), "{:?}", seen.headers);
+    // Of a push, which is read, no encoding is taken.
+    let reply = world.ask_as("POST", "/git/octo/spoon/git-receive-pack", &[PUSH_TYPE, "Content-Encoding: gzip"], &bomb);
+    assert_eq!(reply.verdict(), (415, "bad_request"), "{reply:?}");
+    assert!(world.pushes().is_empty());
     world.finish();
 }
 

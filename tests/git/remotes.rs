@@ -1,6 +1,9 @@
 //! Remotes as they are: `https://github.test/octo/spoon.git` through the proxy door, where GitHub's hosts end at the gateway.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -168,6 +171,32 @@ fn threat_124_the_api_and_its_like_are_refused_in_their_own_language() {
         world.hub.assert_untouched("no API");
         world.finish();
     }
+}
+
+#[test]
+fn threat_83_deep_json_and_ten_thousand_aliases_are_refused_unread() {
+    let world = world();
+    let aliases: String = (0..10_000).map(|number| format!("a{number}: viewer {{ login }} ")).collect();
+    let bodies = ["{".repeat(100_000), format!("{{\"query\": {}", "[".repeat(100_000)), format!("{{\"query\": \"{{ {aliases} }}\"}}")];
+    // What it takes to answer at all.
+    world.curl(&["https://api.github.test/graphql"]);
+    let (before, began) = (world.gate().peak_memory(), Instant::now());
+    for (number, body) in bodies.iter().enumerate() {
+        let file = format!("body{number}");
+        fs::write(world.sandbox.path(&file), body).unwrap();
+        let data = format!("@{}", world.sandbox.path(&file).display());
+        let json = "Content-Type: application/json";
+        // Over HTTP/2 this curl loses answers that come before it has sent all.
+        let done = world.curl(&["--http1.1", "--data-binary", &data, "-H", json, "https://api.github.test/graphql"]);
+        assert_eq!(status_and(&done.out, "x-deny-reason"), ("403", "api_not_allowed"), "{number}: {}{}", done.out, done.err);
+    }
+    let (grown, took) = (world.gate().peak_memory() - before, began.elapsed());
+    assert!(grown < 16 << 10 && took < Duration::from_secs(10), "{grown} KiB, {took:?}");
+    let refused =
+        world.gate().records().iter().filter(|record| record["reason"] == "api_not_allowed" && record["method"] == "POST").count();
+    assert_eq!(refused, bodies.len());
+    world.hub.assert_untouched("no API");
+    world.finish();
 }
 
 /// What CONNECT is answered.

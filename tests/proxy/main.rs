@@ -26,6 +26,7 @@
 //! - `parent`: a proxy behind another
 //! - `records`: the audit file and the metrics
 //! - `limits`: how much and how fast, and that neighbours do not feel it
+//! - `endurance`: reloads under load, and what a neighbour feels of floods
 //! - `running`: start, reload, limits, report mode and the end
 //! - `regressions`: what once went wrong
 //! - `learning`: a policy learned from a report, and redirects to what is refused
@@ -42,6 +43,7 @@ mod consistency;
 mod contents;
 mod credentials;
 mod destinations;
+mod endurance;
 mod framing;
 mod grpc;
 mod harness;

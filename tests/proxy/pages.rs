@@ -1,5 +1,7 @@
 //! What a sandbox is told of the rules it is held to, and that this is what happens.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::{Dns, Origin, Setup, Tidegate, client::ask};
@@ -90,4 +92,28 @@ fn what_is_explained_is_what_happens() {
     let refused =
         ["method_not_allowed", "method_not_allowed", "path_not_allowed", "bad_request", "bad_request", "bad_request", "method_refused"];
     assert_eq!(reasons, [passed.as_slice(), &refused].concat());
+}
+
+#[test]
+fn threat_83_deep_json_is_refused_in_little_time_and_memory() {
+    let gate = Tidegate::start("", Dns::loopback().address());
+    let explain =
+        |body: &str| ask(gate.proxy(), format!("POST /explain HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert_eq!(explain("\"x\"").status, 400);
+    let (before, began) = (gate.peak_memory(), Instant::now());
+    for (body, status) in [
+        ("{".repeat(100_000), 413),
+        ("[".repeat(16_000), 400),
+        ("{\"target\":".repeat(1_600), 400),
+        (format!("{{\"target\": {}\"a\"{}}}", "[".repeat(7_000), "]".repeat(7_000)), 400),
+        (format!("{{\"a\": {}}}", "1".repeat(16_000)), 400),
+        (format!("{{{}}}", vec!["\"target\": \"https://a.test/\""; 500].join(",")), 200),
+    ] {
+        let reply = explain(&body);
+        assert_eq!(reply.status, status, "{body:.40}: {}", reply.text());
+    }
+    let (grown, took) = (gate.peak_memory() - before, began.elapsed());
+    assert!(grown < 8 << 10 && took < Duration::from_secs(5), "{grown} KiB, {took:?}");
+    let answered: Value = serde_json::from_slice(&explain("{\"target\": \"https://a.test/\"}").body).expect("JSON");
+    assert_eq!(answered["reason"], "host_not_allowed");
 }

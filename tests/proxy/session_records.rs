@@ -460,3 +460,24 @@ fn the_policy_of_a_session_is_read_again_when_its_file_changes() {
     fs::rename(ground.gate.path("away.toml"), &path).unwrap();
     eventually("the file is there again", || ground.ask_with(&token).status == 200);
 }
+
+#[test]
+fn threat_83_deep_json_on_the_admin_socket_makes_no_session() {
+    let ground = Ground::new();
+    let sessions = || ground.admin("GET", "/sessions", "").1.as_array().map(Vec::len);
+    let (before, known, began) = (ground.gate.peak_memory(), sessions(), Instant::now());
+    for (body, status) in [
+        ("{".repeat(100_000), 400),
+        ("{\"repositories\":".repeat(10_000), 400),
+        (format!("{{\"repositories\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000)), 400),
+        (format!("{{{}}}", (0..10_000).map(|number| format!("\"a{number}\": 1")).collect::<Vec<_>>().join(",")), 400),
+        ("[".repeat(1_000_000), 413),
+    ] {
+        let (answered, said) = ground.admin("POST", "/sessions", &body);
+        assert_eq!(answered, status, "{body:.40}: {said}");
+    }
+    let (grown, took) = (ground.gate.peak_memory() - before, began.elapsed());
+    assert!(grown < 16 << 10 && took < Duration::from_secs(5), "{grown} KiB, {took:?}");
+    assert_eq!(sessions(), known);
+    assert!(ground.create("s9").starts_with("v4."), "and it goes on");
+}
