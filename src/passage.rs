@@ -218,8 +218,9 @@ impl Gate {
     /// Resolves what was permitted, lets the permit admit addresses, and records the decision: whoever holds the result
     /// may dial, and it is on record.
     pub(crate) async fn admit(&self, subject: &Subject, asked: &Asked, permit: Permit) -> Result<Admitted, Refusal> {
-        if matches!(permit.destination().host, Host::Name(_)) {
+        if let Host::Name(name) = &permit.destination().host {
             self.within(subject.session.limits().name())?;
+            self.spend_name(subject, name)?;
         }
         let admitted = self.upstream.resolve(permit).await?;
         self.record_admission(subject, asked, &admitted)?;

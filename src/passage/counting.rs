@@ -5,6 +5,7 @@ use tokio::time::sleep;
 
 use super::{Gate, Subject, headers, traffic::Traffic};
 use crate::{
+    destination::Name,
     limits::{Exhausted, Limit, Limited, soon},
     respond::Refusal,
 };
@@ -44,6 +45,11 @@ impl Gate {
         let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
         let octets = method.as_str().len() + target + headers::length(fields) + HEAD_FRAME;
         self.within_budget(subject.session.limits().octets().take_whole(octets as u64))
+    }
+
+    /// The same for a name that is asked for: whoever answers for it reads it.
+    pub(super) fn spend_name(&self, subject: &Subject, name: &Name) -> Result<(), Refusal> {
+        self.within_budget(subject.session.limits().octets().take_whole(name.as_str().len() as u64))
     }
 
     fn within_budget<T>(&self, taken: Result<T, Exhausted>) -> Result<T, Refusal> {

@@ -94,7 +94,9 @@ fn an_opaque_tunnel_is_cut_at_the_budget() {
     let mut tunnel = Client::tunnel(gate.proxy(), &authority).expect("a tunnel");
     pour(&mut tunnel, Approach::Tunnel, vec![b'x'; 11 * MIB]);
     let end = gate.wait_for_record(|record| record["reason"] == "budget_exhausted");
-    assert_eq!((&end["verdict"], &end["kind"], &end["bytes_up"]), (&"deny".into(), &"connect".into(), &MIB.into()), "{end:#}");
+    // Its name was asked for, and counts as well.
+    let whole = MIB - "a.test".len();
+    assert_eq!((&end["verdict"], &end["kind"], &end["bytes_up"]), (&"deny".into(), &"connect".into(), &whole.into()), "{end:#}");
     assert!(origin.received().len() <= MIB, "{} octets left", origin.received().len());
     is_told_why(&gate, MIB);
     is_refused(&Client::tunnel(gate.proxy(), &authority).err().expect("a refusal"));
@@ -369,6 +371,24 @@ fn threats_30_and_85_names_are_counted_however_they_are_spelled() {
     // One that is remembered counts as well.
     eventually("there is room again", || ask_for(gate.proxy(), &format!("secret-0.wild.test:{}", origin.port())).status == 200);
     assert_eq!(ask_for(gate.proxy(), &format!("secret-0.wild.test:{}", origin.port())).status, 429);
+}
+
+#[test]
+fn threats_30_and_85_names_use_up_the_budget() {
+    let dns = Dns::start();
+    let origin = Origin::silent();
+    let limits = "upload_budget = \"4 KiB\"\nnew_connections_per_second = 10000";
+    let gate = Tidegate::start(allowing("*.wild.test", &origin, limits), dns.address());
+    let label = "x".repeat(50);
+    let last = (0..40)
+        .map(|number| Client::tunnel(gate.proxy(), &format!("{label}{number}.{label}.{label}.wild.test:{}", origin.port())))
+        .map(|tunnel| tunnel.err().expect("a refusal").reason().to_owned())
+        .last();
+    assert_eq!(last.as_deref(), Some("budget_exhausted"));
+    let names: std::collections::BTreeSet<_> = dns.asked().into_iter().map(|(name, _)| name).collect();
+    let left: usize = names.iter().map(String::len).sum();
+    assert!((3 * KIB..=4 * KIB + 40).contains(&left), "{left} octets of names were asked for");
+    is_told_why(&gate, 4 * KIB);
 }
 
 #[test]

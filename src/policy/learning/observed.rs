@@ -61,7 +61,8 @@ pub(super) fn said(recorded: &Recorded) -> Option<(&Destination, Said)> {
     let said = match recorded.reason {
         None => Said::LetOut,
         Some(reason) if reason.is_of_destination() => Said::Refused,
-        Some(reason) if BEHIND_IT.contains(&reason) => Said::LetOut,
+        // Who asks too fast to be known has been judged by no list.
+        Some(reason) if BEHIND_IT.contains(&reason) && recorded.session.is_some() => Said::LetOut,
         Some(_) => return None,
     };
     Some((destination, said))

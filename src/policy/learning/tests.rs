@@ -82,6 +82,15 @@ fn parse(text: &str) -> (Policy, Vec<Problem>) {
 }
 
 #[test]
+fn what_was_asked_for_too_fast_to_be_judged_is_not_let_out() {
+    let unknown = |reason| Recorded { session: None, ..refused("evil.test", reason) };
+    for reason in [Reason::RateLimited, Reason::TooManyTunnels, Reason::Misdirected] {
+        assert_eq!(allowed(&[connect("good.test"), unknown(reason)]), allowed(&[connect("good.test")]), "{reason}");
+    }
+    assert!(allowed(&[refused("slow.test", Reason::RateLimited)]).contains("slow.test"), "behind its entry it was judged");
+}
+
+#[test]
 fn a_suggestion_says_what_used_each_entry() {
     let later = Recorded { time: moment(60), session: Some("s2".into()), ..reported("b.test:8443") };
     let records = [
