@@ -63,7 +63,9 @@ mod tests {
 
     fn noted(paths: &[&PathBuf]) -> Stamps {
         let mut stamps = Stamps::default();
-        paths.iter().for_each(|path| stamps.note(path));
+        for path in paths {
+            stamps.note(path);
+        }
         stamps
     }
 
@@ -114,7 +116,9 @@ mod tests {
     fn a_file_that_was_read_in_two_states_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
-        [&one, &other].iter().for_each(|path| fs::write(path, "first").unwrap());
+        for path in [&one, &other] {
+            fs::write(path, "first").unwrap();
+        }
         let (mut early, both) = (noted(&[&one]), noted(&[&one, &other]));
         early.merge(&both);
         assert_eq!((&early, early.now()), (&both, both.clone()));

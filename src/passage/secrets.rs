@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::{Asked, Gate, headers};
 use crate::{
@@ -41,7 +41,7 @@ impl Search {
     /// looked for.
     pub(super) fn of(gate: &Gate, rule: &SecretRule, asked: &mut Asked, head: &Written<'_>) -> Result<Self, Refusal> {
         let known = gate.known_secrets().map_err(|_| Refusal::new(Reason::PolicyUnavailable, TOO_MANY))?;
-        let coding = Coding::read(head.headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes()));
+        let coding = Coding::read(head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes));
         let coding = coding.filter(|_| !headers::has_encoded_messages(head.headers));
         let hidden = || (coding.is_none() && head.has_body).then(|| rule.hidden());
         let in_method = known.find(head.method.as_bytes()).map(|found| rule.found(found, "the method"));

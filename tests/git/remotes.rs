@@ -176,7 +176,7 @@ fn threat_124_the_api_and_its_like_are_refused_in_their_own_language() {
 #[test]
 fn threat_83_deep_json_and_ten_thousand_aliases_are_refused_unread() {
     let world = world();
-    let aliases: String = (0..10_000).map(|number| format!("a{number}: viewer {{ login }} ")).collect();
+    let aliases = (0..10_000).map(|number| format!("a{number}: viewer {{ login }} ")).collect::<Vec<_>>().concat();
     let bodies = ["{".repeat(100_000), format!("{{\"query\": {}", "[".repeat(100_000)), format!("{{\"query\": \"{{ {aliases} }}\"}}")];
     // What it takes to answer at all.
     world.curl(&["https://api.github.test/graphql"]);

@@ -45,7 +45,7 @@ fn a_secret_in_a_head_never_leaves() {
         for field in fields {
             assert_held(&site, &String::from_utf8(site.request("GET", &field, "")).unwrap(), KEY);
         }
-        let escaped: String = KEY.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let escaped = KEY.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         for path in [format!("/a?key={KEY}"), format!("/{TOKEN}/x"), format!("/{KEY}"), format!("/{escaped}")] {
             assert_held(&site, &site.get(&path), KEY);
         }

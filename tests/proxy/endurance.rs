@@ -105,7 +105,7 @@ fn reload_under_load(reloads: u32) {
         assert!(hosts.get("common.test") != Some(&false), "generation {generation}: {hosts:?}");
         assert!(hosts.get("a.test").is_none_or(|a| hosts.get("b.test") != Some(a)), "generation {generation}: {hosts:?}");
     }
-    println!(
+    eprintln!(
         "{reloads} reloads in {:.1?}: {kept} requests that both policies allow, {mixed} that one does, {echoed} echoes; {judged} decisions of \
          {} generations",
         began.elapsed(),
@@ -204,11 +204,6 @@ impl Street {
         }
     }
 
-    fn refused(&self, client: &mut Client) {
-        let reply = client.send(of(FIRST, "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")).reply();
-        assert_eq!(reply.status, 403, "{reply:?}");
-    }
-
     /// What the neighbour feels while `attack` is done over and over by two who do nothing else.
     fn under(&self, what: &str, calm: Duration, attack: impl Fn(u32) + Sync) -> Duration {
         let ended = AtomicBool::new(false);
@@ -224,9 +219,14 @@ impl Street {
             ended.store(true, Ordering::Relaxed);
             (felt, attackers.map(|attacker| attacker.join().unwrap()).iter().sum::<usize>())
         });
-        println!("{what}: {attacks} times; the neighbour's p99 {felt:.2?}, calm {calm:.2?}");
+        eprintln!("{what}: {attacks} times; the neighbour's p99 {felt:.2?}, calm {calm:.2?}");
         felt
     }
+}
+
+fn refused(client: &mut Client) {
+    let reply = client.send(of(FIRST, "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")).reply();
+    assert_eq!(reply.status, 403, "{reply:?}");
 }
 
 /// A request with its session's token.
@@ -247,8 +247,8 @@ fn threats_45_69_and_78_a_neighbour_hardly_feels_floods() {
     felt.insert("rapid resets", street.under("rapid resets", calm, |_| street.rapid_reset()));
     felt.insert("certificates", street.under("certificates", calm, |number| street.mint(number)));
     let clients = [(); 2].map(|()| std::sync::Mutex::new(Client::connect(street.gate.proxy())));
-    let refused = |number: u32| street.refused(&mut clients[usize::from(number % 2 == 1)].lock().unwrap());
-    felt.insert("refused requests", street.under("refused requests", calm, refused));
+    let ask = |number: u32| refused(&mut clients[usize::from(number % 2 == 1)].lock().unwrap());
+    felt.insert("refused requests", street.under("refused requests", calm, ask));
     for (what, felt) in felt {
         assert!(felt <= 2 * calm + SCHEDULING, "{what}: p99 {felt:?}, calm {calm:?}");
     }

@@ -19,9 +19,9 @@ fn percent(text: &[u8]) -> Vec<u8> {
 
 /// In a string of JSON, in the ways of several libraries.
 fn json(text: &[u8]) -> [Vec<u8>; 2] {
-    let whole = text.iter().map(|byte| format!("\\u{:04x}", u16::from(*byte))).collect::<String>();
+    let whole: Vec<_> = text.iter().flat_map(|byte| format!("\\u{:04x}", u16::from(*byte)).into_bytes()).collect();
     let text = String::from_utf8(text.to_vec()).unwrap();
-    [whole.into_bytes(), text.replace('\\', "\\\\").replace('/', "\\/").replace('+', "\\u002B").into_bytes()]
+    [whole, text.replace('\\', "\\\\").replace('/', "\\/").replace('+', "\\u002B").into_bytes()]
 }
 
 fn utf16(text: &[u8]) -> Vec<u8> {
