@@ -135,6 +135,10 @@ impl Config {
 pub(crate) struct Listen {
     pub(crate) proxy: Option<SocketAddr>,
     pub(crate) git: Option<SocketAddr>,
+    /// Where redirected connections arrive.
+    pub(crate) transparent: Option<SocketAddr>,
+    /// Where names are asked for, by UDP and TCP.
+    pub(crate) dns: Option<SocketAddr>,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) admin: Option<Admin>,
 }

@@ -5,12 +5,18 @@ mod multiplexed;
 mod forward;
 mod forge;
 mod intercept;
+mod opened;
 mod connect;
+mod transparent;
+mod dns;
 mod git;
 
 use std::sync::Arc;
 
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    net::{TcpStream, UdpSocket},
+    sync::watch,
+};
 
 use crate::{
     downstream::{Downstream, Next},
@@ -22,13 +28,27 @@ use crate::{
     wire::authorization,
 };
 
-/// Serves one connection to the proxy listener (CONNECT, absolute-form HTTP/1 and this proxy's own pages) or to the git
-/// listener.
+/// Serves one connection to a door.
 ///
 /// Once `draining` turns true, a connection that waits for a request closes; what is under way goes on.
-pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, draining: watch::Receiver<bool>) {
     let _counted = gate.metrics.connection(door);
-    let visitor = Arc::new(Visitor::new(Arc::clone(&gate), door));
+    let visitor = Arc::new(Visitor::new(gate, door));
+    match door {
+        Door::Transparent => transparent::serve(&visitor, stream, &draining).await,
+        Door::Dns => dns::serve(&visitor, stream, &draining).await,
+        Door::Proxy | Door::Git | Door::Admin => serve_http(&visitor, stream, draining).await,
+    }
+}
+
+/// Answers the names that are asked for by UDP, until draining begins.
+pub(crate) async fn answer_names(gate: Arc<Gate>, socket: UdpSocket, draining: watch::Receiver<bool>) {
+    dns::answer(&gate, &socket, draining).await;
+}
+
+/// Serves one connection to the proxy listener (CONNECT, absolute-form HTTP/1 and this proxy's own pages) or to the git listener.
+async fn serve_http(visitor: &Arc<Visitor>, stream: TcpStream, mut draining: watch::Receiver<bool>) {
+    let (gate, door) = (&visitor.gate, visitor.door);
     let mut downstream = Downstream::new(stream, gate.patience, Arc::clone(visitor.stranger.known()));
     loop {
         let next = tokio::select! {
@@ -37,15 +57,15 @@ pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, mut dr
             () = visitor.stranger.evicted() => return,
         };
         let back = match (next, door) {
-            (Ok(Next::Message), Door::Git) => git::serve(&visitor, downstream, &draining).await,
-            (Ok(Next::Message), _) => forward::serve(&visitor, downstream, forward::Inside::Listener, &draining).await,
+            (Ok(Next::Message), Door::Git) => git::serve(visitor, downstream, &draining).await,
+            (Ok(Next::Message), _) => forward::serve(visitor, downstream, forward::Inside::Listener, &draining).await,
             (Ok(Next::Connect(_)), Door::Git) => {
-                refuse(&visitor, downstream, Refusal::new(Reason::MethodRefused, NO_PROXY)).await;
+                refuse(visitor, downstream, Refusal::new(Reason::MethodRefused, NO_PROXY)).await;
                 None
             }
-            (Ok(Next::Connect(head)), _) => connect::serve(&visitor, downstream, &head, &draining).await,
+            (Ok(Next::Connect(head)), _) => connect::serve(visitor, downstream, &head, &draining).await,
             (Ok(Next::Refused(failure)), _) => {
-                refuse(&visitor, downstream, failure.into()).await;
+                refuse(visitor, downstream, failure.into()).await;
                 None
             }
             (Ok(Next::Closed) | Err(_), _) => None,
@@ -69,13 +89,17 @@ async fn refuse(visitor: &Visitor, mut downstream: Downstream, refusal: Refusal)
 pub(crate) fn turn_away(gate: &Gate, door: Door, stream: &TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "This proxy has as many connections open as it can hold.");
     let answer = gate.refuse(None, &asked(door), refusal);
-    let _ = stream.try_write(&answer.to_octets());
+    // What speaks no HTTP, or nobody knows what, is closed.
+    if !matches!(door, Door::Transparent | Door::Dns) {
+        let _ = stream.try_write(&answer.to_octets());
+    }
 }
 
 /// A request of which nothing is known but its door.
 fn asked(door: Door) -> Asked {
     let reader = if door == Door::Git { Reader::Git } else { Reader::Client };
-    Asked { reader, ..Asked::new(door, Kind::Http) }
+    let kind = if door == Door::Dns { Kind::Dns } else { Kind::Http };
+    Asked { reader, ..Asked::new(door, kind) }
 }
 
 /// Ends when draining begins.

@@ -5,8 +5,10 @@
 //! may read, so no two parties can disagree about where it ends.
 
 mod answering;
+pub(crate) mod redirected;
 mod timer;
 mod unread;
+mod first;
 
 use std::{
     fmt,
@@ -30,13 +32,13 @@ use tokio::{
 
 pub(crate) use self::{
     answering::{Answering, Answers},
+    first::HelloFailure,
     timer::{Bounded, Timer},
     unread::Unread,
 };
 use crate::{
     reason::Reason,
     wire::{
-        client_hello::{ClientHello, HelloError, HelloReader},
         http1::{BodyFramer, Head, HeadError, HeadReader},
         target::{self, RequestTarget, TargetError},
         websocket,
@@ -52,7 +54,7 @@ pub(crate) struct Patience {
     pub(crate) body: Duration,
     /// Between two requests.
     pub(crate) keep_alive: Duration,
-    /// From the answer to CONNECT to the end of the `ClientHello`.
+    /// From the answer to CONNECT to the end of the `ClientHello`; for the first bytes of a redirected connection.
     pub(crate) client_hello: Duration,
     /// From the end of a `ClientHello` that is answered to the end of the handshake.
     pub(crate) handshake: Duration,
@@ -104,15 +106,6 @@ impl fmt::Display for HeadFailure {
             Self::Late(limit) => write!(f, "the request head was not complete within {} s", limit.as_secs_f32()),
         }
     }
-}
-
-/// Why no `ClientHello` could be read.
-#[derive(Debug)]
-pub(crate) enum HelloFailure {
-    Refused(HelloError),
-    Late(Duration),
-    /// The sandbox closed first, or the connection broke.
-    Closed,
 }
 
 /// One connection: the sandbox's own, or what stands inside its TLS.
@@ -187,31 +180,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
     /// would take the end for a sandbox that has gone, and give up the answer.
     pub(crate) fn answers(&self) -> Answers {
         self.answers.clone()
-    }
-
-    /// Reads a `ClientHello`, which stays on the stream.
-    pub(crate) async fn client_hello(&mut self) -> Result<ClientHello, HelloFailure> {
-        let limit = self.patience.client_hello;
-        let mut reader = HelloReader::default();
-        timeout(limit, async {
-            loop {
-                if let Some(hello) = reader.read(&self.buffer).map_err(HelloFailure::Refused)? {
-                    return Ok(hello);
-                }
-                self.buffer.reserve(READ_SIZE);
-                match self.stream.read_buf(&mut self.buffer).await {
-                    Ok(0) | Err(_) => return Err(HelloFailure::Closed),
-                    Ok(_) => {}
-                }
-            }
-        })
-        .await
-        .unwrap_or(Err(HelloFailure::Late(limit)))
-    }
-
-    /// Whether what was not yet handed on begins as a TLS handshake, so that its sender understands an alert.
-    pub(crate) fn speaks_tls(&self) -> bool {
-        self.buffer.starts_with(&[0x16, 0x03])
     }
 
     /// The stream, and what was read from it and not handed on.
@@ -334,6 +302,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         self.buffer.reserve(READ_SIZE);
         let mut read = std::pin::pin!(self.stream.read_buf(&mut self.buffer));
         read.as_mut().poll(context)
+    }
+}
+
+impl Downstream {
+    /// Breaks the connection off, so that its client takes what it was sent for no whole answer.
+    pub(crate) fn reset(self) {
+        let _ = self.stream.into_inner().set_zero_linger();
     }
 }
 

@@ -7,12 +7,15 @@ mod counting;
 mod relay;
 mod forge;
 mod standing;
+mod farewell;
 mod ending;
 mod masked;
 mod patient;
 mod credential;
 mod secrets;
 mod redirects;
+mod refusing;
+mod names;
 mod request;
 mod websocket;
 mod tunnel;
@@ -28,6 +31,7 @@ use http::HeaderValue;
 
 pub(crate) use self::{
     ending::Ending,
+    farewell::part,
     forge::Forge,
     patient::Patient,
     request::{Body, Errand, forward, reader_of},
@@ -41,16 +45,16 @@ use crate::{
     authority::LocalAuthority,
     backend::Backend,
     credentials::Held,
-    destination::{Destination, Host, OWN_PAGES},
+    destination::{Destination, Host, Name, OWN_PAGES},
     downstream::Patience,
     github::{RepositoryName, Service, push::RefName, route::Route},
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
     reason::Reason,
-    respond::{Answer, Context, Reader, Refusal},
+    respond::{Context, Reader, Refusal},
     secret::Secret,
-    sessions::{self, Governing, Session, Sessions},
+    sessions::{Governing, Session, Sessions},
     upstream::{Connected, Dialled, ExchangeTimeouts, Key, LazyTlsClient, Upstream},
     wire::secrets::{Known, TooMany},
 };
@@ -105,6 +109,8 @@ pub(crate) struct Asked {
     pub(crate) door: Door,
     pub(crate) kind: Kind,
     pub(crate) destination: Option<Destination>,
+    /// The name that is asked for, where nothing is connected to.
+    pub(crate) name: Option<Name>,
     pub(crate) method: Option<Box<str>>,
     pub(crate) path: Option<Box<str>>,
     pub(crate) repository: Option<RepositoryName>,
@@ -121,6 +127,7 @@ impl Asked {
             door,
             kind,
             destination: None,
+            name: None,
             method: None,
             path: None,
             repository: None,
@@ -136,10 +143,20 @@ impl Asked {
         self.kind = if route.kind.service() == Service::UploadPack { Kind::Fetch } else { Kind::Push };
     }
 
+    /// Who reads a refusal of it, and under which policy.
+    fn context(&self, subject: Option<&Subject>, refusal: &Refusal) -> Context {
+        let policy = subject.map(|subject| Arc::from(subject.policy().name()));
+        let generation = refusal.generation.or(subject.map(|subject| subject.governing.generation));
+        Context { policy, generation, reader: self.reader }
+    }
+
     fn record(&self) -> Record {
         let mut record = Record::new(self.door, self.kind);
         if let Some(destination) = &self.destination {
             record = record.to(destination);
+        }
+        if let Some(name) = &self.name {
+            record = record.naming(name);
         }
         if let Some(method) = &self.method {
             record = record.requesting(method, self.path.as_deref());
@@ -189,11 +206,15 @@ impl Visitor {
 
     fn find(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Arc<Session>, Refusal> {
         let presented = if self.gate.sessions.asks() { presented()? } else { None };
-        self.gate.sessions.identify(presented.as_ref(), (self.gate.clock)()).map_err(refuse_session)
+        self.gate.find(presented.as_ref())
     }
 }
 
 impl Gate {
+    fn find(&self, presented: Option<&Secret>) -> Result<Arc<Session>, Refusal> {
+        self.sessions.identify(presented, (self.clock)()).map_err(refuse_session)
+    }
+
     /// The same one asking again on a stream opened earlier, under the policy of now.
     pub(crate) fn again(&self, subject: &Subject) -> Result<Subject, Refusal> {
         subject.session.standing((self.clock)()).map_err(refuse_session)?;
@@ -321,44 +342,6 @@ impl Gate {
             record = record.refused(reason);
         }
         self.record(None, record)
-    }
-
-    /// Records a refusal, remembers it for the session's pages, and answers in a protocol of the client's own.
-    pub(crate) fn refuse_natively(&self, subject: &Subject, asked: &Asked, refusal: Refusal, content_type: &str, body: Vec<u8>) -> Answer {
-        Answer::native(&self.note(Some(subject), asked, refusal, asked.record()), content_type, body)
-    }
-
-    /// Records a refusal, remembers it for the session's pages, and words the answer.
-    pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
-        let refusal = self.note(subject, asked, refusal, asked.record());
-        let policy = subject.map(|subject| Arc::from(subject.policy().name()));
-        let generation = refusal.generation.or(subject.map(|subject| subject.governing.generation));
-        Answer::refusal(&refusal, &Context { policy, generation, reader: asked.reader })
-    }
-
-    /// Records a refusal without an answer, as when a tunnel ends. Gives it back with what was asked filled in.
-    fn note(&self, subject: Option<&Subject>, asked: &Asked, mut refusal: Refusal, record: Record) -> Refusal {
-        let denial = &mut refusal.denial;
-        if let (None, Some(destination)) = (&denial.host, &asked.destination) {
-            denial.host = Some(destination.host.clone());
-            denial.port = Some(destination.port);
-        }
-        let mut record = record.refused(denial.reason).by(denial.rule.as_ref());
-        if let Some(from) = subject.and_then(|subject| redirects::explain(subject, denial, (self.clock)())) {
-            record = record.redirected_by(from);
-        }
-        if denial.address.is_some() {
-            record = record.at(denial.address);
-        }
-        // It is refused either way; a record that is lost is counted by the audit itself.
-        let _ = self.record_by(subject, refusal.generation, record);
-        let Some(subject) = subject else { return refusal };
-        let mut remembered = sessions::Refusal::new(denial, (self.clock)());
-        if let Some(method) = &asked.method {
-            remembered = remembered.requesting(method, asked.path.as_deref());
-        }
-        subject.session.remember(remembered);
-        refusal
     }
 }
 

@@ -23,6 +23,7 @@ mod requests;
 
 mod permit;
 mod forge;
+mod names;
 mod refs;
 
 mod written_rule;
@@ -42,13 +43,14 @@ mod ground;
 use std::{ops::Range, sync::Arc, time::SystemTime};
 
 pub use self::{
-    addresses::{Own, is_local_name},
+    addresses::{Own, is_local_name, is_localhost},
     blocklist::Blocklist,
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef, SecretRule},
     document::{Access, Limits},
     forge::{ForgeHosts, ForgePermit},
     index::{ListKind, ShownEntry},
+    names::{NameFacts, NamePermit},
     patterns::{Pattern, PatternError, Ports},
     permit::{Admitted, Interception, Permit},
     problem::{Problem, Severity, Source},

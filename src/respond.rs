@@ -1,5 +1,7 @@
 //! A refusal or trouble becomes an answer: the only file that writes a status of our own.
 
+mod ssh;
+
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -8,11 +10,13 @@ use http_body_util::Full;
 use serde_json::json;
 
 use crate::{
+    destination::Destination,
     downstream::{HeadFailure, HelloFailure},
     limits::{Exhausted, Limited},
     policy::Denial,
-    reason::Reason,
+    reason::{Reason, Verdict},
     upstream::{Failure, Refused},
+    wire::opening::Opening,
 };
 
 /// Why a request goes no further: a denial of the policy, of a limit or of a bound, or trouble on the way.
@@ -36,6 +40,12 @@ impl Refusal {
 
     pub(crate) fn reason(&self) -> Reason {
         self.denial.reason
+    }
+
+    /// The same, naming where the request wanted to go.
+    pub(crate) fn of(mut self, destination: &Destination) -> Self {
+        self.denial = Box::new(self.denial.of(destination));
+        self
     }
 }
 
@@ -217,9 +227,25 @@ impl Answer {
     }
 }
 
+/// A refusal in the language of these first bytes, for a client that knows of no proxy: an alert, an answer of HTTP/1.1, a disconnect
+/// of SSH. None where it speaks none of them.
+pub(crate) fn in_language(opening: Opening, refusal: &Refusal, context: &Context) -> Option<Vec<u8>> {
+    match opening {
+        Opening::Tls => Some(tls_alert(refusal.reason()).into()),
+        // One of HTTP/2 learns that this is none.
+        Opening::Http1 | Opening::Http2 => Some(Answer::refusal(refusal, context).to_octets()),
+        Opening::Ssh => Some(ssh::disconnect(&advice(refusal).join(" "))),
+        Opening::Other => None,
+    }
+}
+
 /// A fatal TLS alert (RFC 8446, section 6) in a record of its own: how a tunnel is refused once it speaks TLS.
-pub(crate) fn tls_alert(reason: Reason) -> [u8; 7] {
-    let description = if reason == Reason::Misdirected { UNRECOGNIZED_NAME } else { ACCESS_DENIED };
+fn tls_alert(reason: Reason) -> [u8; 7] {
+    let description = match reason.verdict() {
+        Verdict::Error => INTERNAL_ERROR,
+        Verdict::Allow | Verdict::Deny if reason == Reason::Misdirected => UNRECOGNIZED_NAME,
+        Verdict::Allow | Verdict::Deny => ACCESS_DENIED,
+    };
     [21, 3, 3, 0, 2, 2, description]
 }
 
@@ -305,5 +331,7 @@ const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-
 const MAX_DETAILS: usize = 400;
 /// RFC 8446, section 6.
 const ACCESS_DENIED: u8 = 49;
+/// Trouble that is not the client's (RFC 8446, section 6.2).
+const INTERNAL_ERROR: u8 = 80;
 /// RFC 6066, section 3.
 const UNRECOGNIZED_NAME: u8 = 112;

@@ -23,7 +23,10 @@ use tokio::{
 };
 
 use self::listeners::{OwnerListener, accept, bind_tcp};
-pub(crate) use self::{listeners::StartError, memory::seal};
+pub(crate) use self::{
+    listeners::{Listeners, StartError},
+    memory::seal,
+};
 use crate::{
     admin,
     audit::Audit,
@@ -58,8 +61,7 @@ pub(crate) enum Order {
 
 pub(crate) struct Server {
     gate: Arc<Gate>,
-    proxy: Option<TcpListener>,
-    git: Option<TcpListener>,
+    doors: Listeners,
     metrics: Option<TcpListener>,
     owner: Option<OwnerListener>,
     drain: Duration,
@@ -70,9 +72,13 @@ pub(crate) struct Server {
 impl Server {
     /// Binds all listeners and opens the records; serves nothing yet.
     pub(crate) fn bind(config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
-        let proxy = bind_tcp("proxy", config.listen.proxy)?;
-        let git = bind_tcp("git", config.listen.git)?;
-        let metrics = bind_tcp("metrics", config.listen.metrics)?;
+        let doors = Listeners::bind(&config.listen)?;
+        Self::over(doors, config, clock)
+    }
+
+    /// The same where sandboxes come in by listeners that are bound already.
+    pub(crate) fn over(doors: Listeners, config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
+        let metrics = config.listen.metrics.map(|address| bind_tcp("metrics", address)).transpose()?;
         let numbers = Arc::new(Metrics::new().map_err(StartError::new)?);
         let settings = upstream_settings(config.resolver, &config.timeouts);
         let most = descriptors::raise().saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
@@ -98,7 +104,7 @@ impl Server {
             clock,
             via: pseudonym(),
         });
-        let server = Self { gate, proxy, git, metrics, owner, drain: config.timeouts.drain, most };
+        let server = Self { gate, doors, metrics, owner, drain: config.timeouts.drain, most };
         server.learn_own_addresses();
         server.count_sessions();
         Ok(server)
@@ -106,9 +112,9 @@ impl Server {
 
     /// Each listener's name and where it listens.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
-        let tcp = |name, listener: &Option<TcpListener>| Some((name, listener.as_ref()?.local_addr().ok()?.to_string()));
+        let metrics = self.metrics.as_ref().and_then(|listener| Some(("metrics", listener.local_addr().ok()?.to_string())));
         let owner = self.owner.as_ref().map(|listener| ("admin", listener.to_string()));
-        [tcp("proxy", &self.proxy), tcp("git", &self.git), tcp("metrics", &self.metrics), owner].into_iter().flatten().collect()
+        self.doors.addresses().map(|(name, address)| (name, address.to_string())).chain(metrics).chain(owner).collect()
     }
 
     /// What tells of which files the policies of sessions are made that the configuration does not name.
@@ -122,12 +128,14 @@ impl Server {
         let (draining, drained) = watch::channel(false);
         let mut connections = JoinSet::new();
         let _beside = self.serve_owner(&drained);
-        let (proxy, git) = (self.proxy.take(), self.git.take());
+        let mut listeners = std::mem::take(&mut self.doors);
+        for datagrams in listeners.datagrams.drain(..) {
+            connections.spawn(doors::answer_names(Arc::clone(&self.gate), datagrams, drained.clone()));
+        }
         let mut generation = self.gate.sessions.generation();
         loop {
             tokio::select! {
-                stream = accept(proxy.as_ref()) => self.let_in(&mut connections, Door::Proxy, stream, &drained),
-                stream = accept(git.as_ref()) => self.let_in(&mut connections, Door::Git, stream, &drained),
+                (door, stream) = listeners.accept() => self.let_in(&mut connections, door, stream, &drained),
                 // What was opened for a session that may be over, or by a policy that may be another now.
                 Ok(()) = generation.changed() => self.gate.upstream.forget_connections(),
                 Some(ended) = connections.join_next() => notice_panic(&self.gate.metrics, &ended),
@@ -139,7 +147,7 @@ impl Server {
                 },
             }
         }
-        drop((proxy, git));
+        drop(listeners);
         draining.send_replace(true);
         let finish = async {
             while let Some(ended) = connections.join_next().await {
@@ -167,7 +175,7 @@ impl Server {
             beside.spawn(async move {
                 let mut open = JoinSet::new();
                 loop {
-                    let stream = accept(Some(&listener)).await;
+                    let stream = accept(&listener).await;
                     spawn_bounded(&mut open, admin::metrics(Arc::clone(&gate), stream, drained.clone())).await;
                 }
             });
@@ -224,8 +232,8 @@ impl Server {
     /// cannot be read, what was known before stays.
     fn learn_own_addresses(&self) {
         let mut own = Own::clone(&self.gate.upstream.own());
-        let listeners = [&self.proxy, &self.git, &self.metrics].into_iter().flatten();
-        own.listeners.extend(listeners.filter_map(|listener| listener.local_addr().ok()));
+        own.listeners.extend(self.doors.addresses().map(|(_, address)| address));
+        own.listeners.extend(self.metrics.as_ref().and_then(|listener| listener.local_addr().ok()));
         own.listeners.extend(self.owner.as_ref().and_then(OwnerListener::tcp_address));
         match own_addresses() {
             Ok(addresses) => own.addresses = addresses,

@@ -5,6 +5,7 @@ mod digest;
 mod policies;
 mod store;
 mod redirects;
+pub(crate) mod synthetic;
 mod session;
 mod error;
 mod holders;

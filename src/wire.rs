@@ -13,8 +13,10 @@ pub mod masking;
 pub mod secrets;
 pub mod encoded;
 pub mod http1;
+pub mod opening;
 pub mod websocket;
 pub mod http2;
+pub mod dns;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
 pub(crate) fn excerpt(input: &[u8]) -> Box<str> {

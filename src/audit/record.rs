@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::ser::{Formatter, Serializer as JsonSerializer};
 
 use crate::{
-    destination::{Destination, Host},
+    destination::{Destination, Host, Name},
     github::{RepositoryName, push::RefName},
     metrics::{Door, Kind},
     policy::RuleRef,
@@ -83,6 +83,12 @@ impl Record {
     #[must_use]
     pub(crate) fn to(self, destination: &Destination) -> Self {
         Self { host: Some(destination.host.clone()), port: Some(destination.port), ..self }
+    }
+
+    /// About this name alone, to which nothing is connected.
+    #[must_use]
+    pub(crate) fn naming(self, name: &Name) -> Self {
+        Self { host: Some(Host::Name(name.clone())), ..self }
     }
 
     /// A request with this method, and this path unless it is a CONNECT; both cut to their bounds and the path to before

@@ -232,7 +232,7 @@ fn config(set: &Set<'_>) -> Result<Config, Failure> {
     };
     let any = Some((Ipv4Addr::LOCALHOST, 0).into());
     Ok(Config {
-        listen: Listen { proxy: any, git: any, metrics: None, admin: None },
+        listen: Listen { proxy: any, git: any, ..Listen::default() },
         state: None,
         entry: Entry::Required,
         sessions: vec![session],

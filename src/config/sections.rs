@@ -117,11 +117,13 @@ impl<'e> Reader<'e> {
             self.problems.error(0..0, "nothing listens: there is no [listen]", Some(LISTEN_HELP.into()));
             return (Listen::default(), WrittenEntry::Anonymous);
         };
-        if !["proxy", "git", "metrics", "admin"].iter().any(|key| table.has(key)) {
+        if !["proxy", "git", "transparent", "dns", "metrics", "admin"].iter().any(|key| table.has(key)) {
             self.problems.error(table.span.clone(), "nothing listens: [listen] names no address", Some(LISTEN_HELP.into()));
         }
         let proxy = table.string("proxy", &mut self.problems);
         let git = table.string("git", &mut self.problems);
+        let transparent = table.string("transparent", &mut self.problems);
+        let dns = table.string("dns", &mut self.problems);
         let metrics = table.string("metrics", &mut self.problems);
         let admin = table.string("admin", &mut self.problems);
         let token_file = table.string("token_file", &mut self.problems);
@@ -141,7 +143,19 @@ impl<'e> Reader<'e> {
         let admin = self.admin(admin.as_ref(), token_file.as_ref());
         let metrics = metrics.and_then(|text| self.address(&text));
         let proxy = self.door(proxy.as_ref(), &entry);
-        (Listen { proxy, git: self.door(git.as_ref(), &entry), metrics, admin }, entry)
+        let git = self.door(git.as_ref(), &entry);
+        let transparent = self.unasking_door("transparent", transparent.as_ref(), &entry);
+        let dns = self.unasking_door("dns", dns.as_ref(), &entry);
+        (Listen { proxy, git, transparent, dns, metrics, admin }, entry)
+    }
+
+    /// A door whose protocol has no place for a token.
+    fn unasking_door(&mut self, name: &str, text: Option<&Spanned<String>>, entry: &WrittenEntry) -> Option<SocketAddr> {
+        if let (Some(text), WrittenEntry::Required) = (text, entry) {
+            let message = format!("nobody can show a token at \"{name}\", and require_session asks for one");
+            self.problems.error(text.span(), message, Some("write session = \"ID\" instead: whoever comes through is that session".into()));
+        }
+        self.door(text, entry)
     }
 
     /// Where sandboxes come in.
@@ -385,10 +399,6 @@ impl<'e> Reader<'e> {
 }
 
 /// Keys of the interface that this version does not have yet, with why.
-const LATER_LISTEN: &[(&str, &str)] = &[
-    ("socks", "this version does not have the SOCKS door"),
-    ("transparent", "this version does not have the transparent door"),
-    ("dns", "this version does not have the DNS door"),
-];
+const LATER_LISTEN: &[(&str, &str)] = &[("socks", "this version does not have the SOCKS door")];
 
 const LISTEN_HELP: &str = "write [listen] and proxy = \"127.0.0.1:3128\"";

@@ -14,7 +14,7 @@ use super::{presented, serving};
 use crate::{
     destination::Destination,
     downstream::{Downstream, Next},
-    metrics::Kind,
+    metrics::{Door, Kind},
     passage::{Answered, Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, open, reader_of},
     policy::Way,
     reason::Reason,
@@ -22,6 +22,7 @@ use crate::{
     upstream::Dialled,
     wire::{
         http2::{self, Asks},
+        opening::Opening,
         target::{self, RequestTarget},
         websocket,
     },
@@ -94,8 +95,13 @@ pub(super) async fn refuse_inside<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Next::Connect(_)) => Refusal::new(Reason::MethodRefused, "A tunnel cannot be opened inside a tunnel."),
         Ok(Next::Message | Next::Closed) | Err(_) => return,
     };
-    let answer = visitor.gate.refuse(Some(subject), asked, refusal);
-    let _ = downstream.send(&answer.to_octets()).await;
+    // Whoever knows of no proxy may speak another language at a port for HTTP.
+    let other = downstream.opening_so_far().filter(|opening| matches!(opening, Opening::Tls | Opening::Ssh));
+    let answer = match other.filter(|_| visitor.door == Door::Transparent) {
+        Some(opening) => visitor.gate.refuse_opening(Some(subject), asked, refusal, Some(opening)).unwrap_or_default(),
+        None => visitor.gate.refuse(Some(subject), asked, refusal).to_octets(),
+    };
+    let _ = downstream.send(&answer).await;
     downstream.close().await;
 }
 

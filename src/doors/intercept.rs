@@ -221,4 +221,4 @@ const GRACE: Duration = Duration::from_millis(500);
 const NO_CERTIFICATE: &str = "This proxy can make no certificate for this destination; the operator finds the cause in Tidegate's log.";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

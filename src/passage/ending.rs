@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Asked, Gate, Subject, standing::Stream, traffic::Traffic};
+use super::{Asked, Gate, Subject, farewell::answer, standing::Stream, traffic::Traffic};
 use crate::{
     limits::Slot,
     metrics::Open,
@@ -10,6 +10,7 @@ use crate::{
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
+    wire::opening::Opening,
 };
 
 /// Holds a tunnel's place while it lasts, and records the end of a tunnel or stream when it is dropped, so that one that is cut
@@ -86,6 +87,11 @@ impl Ending {
     /// It ends before its time.
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
+    }
+
+    /// The answer to whoever is refused, in the language of these first bytes.
+    pub(super) fn answer(&self, refusal: &Refusal, opening: Option<Opening>) -> Option<Vec<u8>> {
+        answer(Some(&self.subject), &self.asked, refusal, opening)
     }
 
     /// Ends it, before its time where a refusal says so.

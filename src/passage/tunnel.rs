@@ -3,6 +3,7 @@
 use super::{
     Asked, Gate, Subject, Visitor,
     ending::Ending,
+    farewell::part,
     relay::{End, Unseen, relay},
     standing::Stream,
     traffic::Traffic,
@@ -11,7 +12,7 @@ use crate::{
     downstream::Downstream,
     limits::Slot,
     policy::{Cleared, Expectation, HelloFacts, Protocol, Way},
-    respond::{Refusal, tls_alert},
+    respond::Refusal,
     upstream::Dialled,
 };
 
@@ -34,14 +35,10 @@ pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mu
 
 /// Ends a tunnel at its first bytes, once the upstream is let go: a sandbox that will not hang up holds nothing but its own
 /// connection.
-pub(crate) async fn turn_back(mut downstream: Downstream, ending: Ending, refusal: Refusal) {
-    let reason = refusal.reason();
+pub(crate) async fn turn_back(downstream: Downstream, ending: Ending, refusal: Refusal) {
+    let answer = ending.answer(&refusal, downstream.opening_so_far());
     ending.end(Some(refusal));
-    // Whoever speaks no TLS would take an alert for noise: the reason stands on the session's pages.
-    if downstream.speaks_tls() {
-        let _ = downstream.send(&tls_alert(reason)).await;
-    }
-    downstream.close().await;
+    part(downstream, answer).await;
 }
 
 /// Bytes both ways until both have ended; the error is why the tunnel ended before its time.
@@ -85,7 +82,7 @@ async fn judge(gate: &Gate, downstream: &mut Downstream, dialled: &Dialled) -> R
 
 /// Judges the `ClientHello` of a tunnel, which stays on the stream.
 pub(crate) async fn judge_hello(gate: &Gate, downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, Refusal> {
-    let hello = downstream.client_hello().await?;
+    let hello = downstream.client_hello().await.map_err(|failure| Refusal::from(failure).of(expectation.destination()))?;
     let server_name = hello.server_name.as_ref().map(|name| name.as_str().as_bytes());
     if let Some(server_name) = server_name {
         gate.forge_hosts.decide_server_name(expectation.destination(), server_name)?;

@@ -109,8 +109,12 @@ impl Own {
 
 /// Whether a name is one of this host or of a metadata service: refused whatever it resolves to, and never resolved.
 pub fn is_local_name(name: &Name) -> bool {
-    let name = name.as_str();
-    name == "localhost" || name.ends_with(".localhost") || METADATA_NAMES.contains(&name)
+    is_localhost(name) || METADATA_NAMES.contains(&name.as_str())
+}
+
+/// Whether a name is loopback's own (RFC 6761, section 6.3).
+pub fn is_localhost(name: &Name) -> bool {
+    name.suffixes().last() == Some("localhost")
 }
 
 /// Puts into words that every address of an answer is refused, or that there was none.

@@ -179,6 +179,12 @@ impl Credentials {
         self.0.iter().any(|rule| rule.covers(destination))
     }
 
+    /// Ports of a host that are written.
+    pub(super) fn ports_of(&self, host: &Host) -> impl Iterator<Item = u16> {
+        let hosts = self.0.iter().flat_map(|rule| &rule.hosts);
+        hosts.filter(|bound| host.name() == Some(&bound.name)).filter_map(|bound| bound.port)
+    }
+
     pub(super) fn show(&self) -> Vec<ShownCredential> {
         let show = |rule: &CredentialRule| ShownCredential {
             hosts: rule.hosts.iter().map(ToString::to_string).collect(),

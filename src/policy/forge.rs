@@ -21,7 +21,7 @@ pub struct ForgeHosts(Box<[Name]>);
 
 /// What a host of a GitHub is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// Its repositories, and its pages for people.
     Main,
     Api,
@@ -74,7 +74,7 @@ impl ForgeHosts {
         }
     }
 
-    fn find(&self, host: &Host) -> Option<(&Name, Role)> {
+    pub(super) fn find(&self, host: &Host) -> Option<(&Name, Role)> {
         let name = host.name()?;
         if let Some(forge) = self.0.iter().find(|forge| *forge == name) {
             return Some((forge, Role::Main));

@@ -220,6 +220,11 @@ impl Index {
         denying
     }
 
+    /// The ports by which entries tell destinations of a host apart, beside those that they mean without naming any.
+    pub(super) fn ports_of<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = u16> {
+        self.slots(host).flat_map(|slot| slot.one.keys().copied())
+    }
+
     /// An entry that does not match a name, and that its author may have expected to: one that has expired, or a wildcard
     /// of which the name is the apex.
     pub(super) fn missed(&self, host: &Host) -> Option<&Entry> {

@@ -1,21 +1,28 @@
 //! Sockets to listen on, and who may come through them.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream},
     time::sleep,
 };
 
-use crate::{config::Admin, secret::Secret};
+use crate::{
+    config::{Admin, Listen},
+    metrics::Door,
+    secret::Secret,
+};
 
 /// Why a server could not start.
 #[derive(Debug)]
@@ -35,32 +42,97 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Binds a listener, where there is to be one.
-pub(super) fn bind_tcp(name: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = address else { return Ok(None) };
+pub(super) fn bind_tcp(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bind().map(Some).map_err(|error| StartError(format!("listener {name} cannot listen on {address}: {error}")))
+    bind().map_err(|error| StartError(format!("listener {name} cannot listen on {address}: {error}")))
 }
 
-/// Waits for a connection, for ever where there is no listener. After a failure it pauses, so that a process out of
-/// descriptors neither spins nor dies.
-pub(super) async fn accept(listener: Option<&TcpListener>) -> TcpStream {
-    let Some(listener) = listener else { return std::future::pending().await };
+/// Where sandboxes come in.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    /// There may be more than one of a door.
+    pub(crate) streams: Vec<(Door, TcpListener)>,
+    /// Of the DNS door.
+    pub(crate) datagrams: Vec<UdpSocket>,
+}
+
+impl Listeners {
+    pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
+        let mut listeners = Self::default();
+        if let Some(address) = listen.dns {
+            let (stream, datagrams) = bind_both(address)?;
+            listeners.streams.push((Door::Dns, stream));
+            listeners.datagrams.push(datagrams);
+        }
+        for (door, address) in [(Door::Proxy, listen.proxy), (Door::Git, listen.git), (Door::Transparent, listen.transparent)] {
+            if let Some(address) = address {
+                listeners.streams.push((door, bind_tcp(door.as_str(), address)?));
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// The name of each door and where it listens.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.streams.iter().filter_map(|(door, listener)| Some((door.as_str(), listener.local_addr().ok()?)))
+    }
+
+    /// Waits for a connection at any door. Whoever came last is looked at last, so that no door keeps another waiting.
+    pub(super) async fn accept(&mut self) -> (Door, TcpStream) {
+        loop {
+            let (at, accepted) = poll_fn(|context| {
+                let ready = self.streams.iter().enumerate().find_map(|(at, (_, listener))| match listener.poll_accept(context) {
+                    Poll::Ready(accepted) => Some((at, accepted)),
+                    Poll::Pending => None,
+                });
+                ready.map_or(Poll::Pending, Poll::Ready)
+            })
+            .await;
+            self.streams[at..].rotate_left(1);
+            let door = self.streams.last().map_or(Door::Proxy, |(door, _)| *door);
+            if let Some(stream) = accepted_or_pause(accepted).await {
+                return (door, stream);
+            }
+        }
+    }
+}
+
+/// The same port for both ways to ask for names.
+fn bind_both(address: SocketAddr) -> Result<(TcpListener, UdpSocket), StartError> {
+    let stream = bind_tcp(Door::Dns.as_str(), address)?;
+    let bind = || {
+        let datagrams = std::net::UdpSocket::bind(stream.local_addr()?)?;
+        datagrams.set_nonblocking(true)?;
+        UdpSocket::from_std(datagrams)
+    };
+    let datagrams = bind().map_err(|error| StartError(format!("listener dns cannot listen on {address} for UDP: {error}")))?;
+    Ok((stream, datagrams))
+}
+
+/// Waits for a connection. After a failure it pauses, so that a process out of descriptors neither spins nor dies.
+pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true);
-                return stream;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
+        if let Some(stream) = accepted_or_pause(listener.accept().await).await {
+            return stream;
+        }
+    }
+}
+
+async fn accepted_or_pause(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
+    match accepted {
+        Ok((stream, _)) => {
+            let _ = stream.set_nodelay(true);
+            Some(stream)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
         }
     }
 }
@@ -84,10 +156,7 @@ impl OwnerListener {
             Admin::Unix(path) => OwnerSocket::bind(&path)
                 .map(Self::Socket)
                 .map_err(|error| StartError(format!("listener admin cannot listen on unix:{}: {error}", path.display()))),
-            Admin::Tcp { address, token } => {
-                let listener = bind_tcp("admin", Some(address))?.ok_or_else(|| StartError("listener admin has no address".to_owned()))?;
-                Ok(Self::Tcp { listener, token: Arc::new(token) })
-            }
+            Admin::Tcp { address, token } => Ok(Self::Tcp { listener: bind_tcp("admin", address)?, token: Arc::new(token) }),
         }
     }
 
@@ -102,7 +171,7 @@ impl OwnerListener {
     pub(super) async fn accept(&self) -> (OwnerIo, Option<Arc<Secret>>) {
         match self {
             Self::Socket(socket) => (Box::new(socket.accept().await), None),
-            Self::Tcp { listener, token } => (Box::new(accept(Some(listener)).await), Some(Arc::clone(token))),
+            Self::Tcp { listener, token } => (Box::new(accept(listener).await), Some(Arc::clone(token))),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::redirects::Redirects;
+use super::{redirects::Redirects, synthetic::Synthetic};
 use crate::{
     audit::{bounded_method, bounded_path},
     credentials::{Credential, Equipped},
@@ -46,6 +46,7 @@ pub(crate) struct Session {
     closed: OnceLock<Reason>,
     refusals: Mutex<VecDeque<Refusal>>,
     redirects: Redirects,
+    synthetic: Synthetic,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
 }
@@ -73,6 +74,7 @@ impl Session {
             closed: OnceLock::new(),
             refusals: Mutex::default(),
             redirects: Redirects::default(),
+            synthetic: Synthetic::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
@@ -110,6 +112,11 @@ impl Session {
     /// Where answers have sent it.
     pub(crate) fn redirects(&self) -> &Redirects {
         &self.redirects
+    }
+
+    /// What its names are called by inside.
+    pub(crate) fn synthetic(&self) -> &Synthetic {
+        &self.synthetic
     }
 
     /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.

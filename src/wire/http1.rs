@@ -179,16 +179,29 @@ impl LineSearch {
     }
 }
 
-/// A method is a token of bounded length and a space follows it: enough to know TLS, SOCKS and the PROXY protocol's
-/// binary form by their first octet.
-fn check_beginning(buffer: &[u8]) -> Result<(), HeadError> {
+/// Whether octets begin as a request does, `None` while that is open: a method is a token of bounded length and a space follows it.
+pub(super) fn begins_request(buffer: &[u8]) -> Option<bool> {
     let beginning = &buffer[..buffer.len().min(MAX_METHOD + 1)];
-    match beginning.iter().position(|&byte| !field::is_token_byte(byte)) {
-        None if beginning.len() <= MAX_METHOD => Ok(()),
-        Some(length) if length > 0 && beginning[length] == b' ' => Ok(()),
-        None => Err(HeadError::NotHttp(excerpt(beginning))),
-        Some(length) => Err(HeadError::NotHttp(excerpt(&beginning[..=length]))),
+    match end_of_token(beginning) {
+        None if beginning.len() <= MAX_METHOD => None,
+        None => Some(false),
+        Some(length) => Some(length > 0 && beginning[length] == b' '),
     }
+}
+
+/// Enough to know TLS, SOCKS and the PROXY protocol's binary form by their first octet.
+fn check_beginning(buffer: &[u8]) -> Result<(), HeadError> {
+    if begins_request(buffer) != Some(false) {
+        return Ok(());
+    }
+    let beginning = &buffer[..buffer.len().min(MAX_METHOD + 1)];
+    let shown = end_of_token(beginning).map_or(beginning, |length| &beginning[..=length]);
+    Err(HeadError::NotHttp(excerpt(shown)))
+}
+
+/// Where the first octet is that no token holds.
+fn end_of_token(octets: &[u8]) -> Option<usize> {
+    octets.iter().position(|&byte| !field::is_token_byte(byte))
 }
 
 fn judge(head: &[u8]) -> Result<Head, HeadError> {

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod h2;
 pub(crate) mod hello;
+pub(crate) mod namespace;
 pub(crate) mod nghttpx;
 pub(crate) mod identity;
 pub(crate) mod nginx;

@@ -22,8 +22,10 @@
 //! - `transfers`: ranges, resumption, uploads that ask first, and the clients of Python
 //! - `uploads`: bodies much larger than memory
 //! - `multiplexed`: HTTP/2 as no real client speaks it
+//! - `dns`: names that are asked for
 //! - `pool`: connections upstream that carry more than one request
 //! - `parent`: a proxy behind another
+//! - `transparent`: connections that the kernel redirects
 //! - `records`: the audit file and the metrics
 //! - `limits`: how much and how fast, and that neighbours do not feel it
 //! - `endurance`: reloads under load, and what a neighbour feels of floods
@@ -44,6 +46,7 @@ mod contents;
 mod credentials;
 mod destinations;
 mod endurance;
+mod dns;
 mod framing;
 mod grpc;
 mod harness;
@@ -67,4 +70,5 @@ mod websocket;
 mod streaming;
 mod transfers;
 mod uploads;
+mod transparent;
 mod tunnels;

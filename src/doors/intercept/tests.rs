@@ -44,19 +44,20 @@ const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 const SHORT: Duration = Duration::from_millis(200);
 
-const PATIENT: Patience = Patience { head: LIMIT, body: LIMIT, keep_alive: LIMIT, client_hello: LIMIT, handshake: LIMIT, idle: LIMIT };
+pub(in crate::doors) const PATIENT: Patience =
+    Patience { head: LIMIT, body: LIMIT, keep_alive: LIMIT, client_hello: LIMIT, handshake: LIMIT, idle: LIMIT };
 
 /// One session that may reach `origin.test`, and what is behind that name.
-struct World {
-    gate: Arc<Gate>,
-    origin: u16,
+pub(in crate::doors) struct World {
+    pub(in crate::doors) gate: Arc<Gate>,
+    pub(in crate::doors) origin: u16,
     asked: Arc<Mutex<Vec<String>>>,
     draining: watch::Sender<bool>,
     directory: tempfile::TempDir,
 }
 
 impl World {
-    async fn start(patience: Patience) -> Self {
+    pub(in crate::doors) async fn start(patience: Patience) -> Self {
         Self::before(patience, BOTH, roots()).await
     }
 
@@ -135,13 +136,18 @@ impl World {
         CertificateDer::from_pem_slice(self.gate.authority.get(now()).unwrap().pem().as_bytes()).unwrap()
     }
 
-    async fn shake_hands(&self, name: &'static str, alpn: &[&[u8]], sandbox: TcpStream) -> std::io::Result<client::TlsStream<TcpStream>> {
+    pub(in crate::doors) async fn shake_hands(
+        &self,
+        name: &'static str,
+        alpn: &[&[u8]],
+        sandbox: TcpStream,
+    ) -> std::io::Result<client::TlsStream<TcpStream>> {
         let connector = TlsConnector::from(client_config(&[self.root()], alpn));
         connector.connect(ServerName::try_from(name).unwrap(), sandbox).await
     }
 
     /// Only what the origin was asked, in the order it was asked.
-    fn asked(&self) -> Vec<String> {
+    pub(in crate::doors) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -151,7 +157,7 @@ impl World {
         }
     }
 
-    fn records(&self) -> Vec<Value> {
+    pub(in crate::doors) fn records(&self) -> Vec<Value> {
         let path: PathBuf = self.directory.path().join("audit.jsonl");
         std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -162,7 +168,7 @@ impl World {
         self.records().iter().map(|record| (word(record, "kind"), word(record, "reason"))).collect()
     }
 
-    fn reload(&self, policy: &str) {
+    pub(in crate::doors) fn reload(&self, policy: &str) {
         self.gate.sessions.apply(settings(policy)).unwrap();
     }
 }
@@ -272,7 +278,7 @@ fn roots() -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(&pem("ca.pem")).collect::<Result<_, _>>().unwrap()
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::doors) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.expect("in time")
 }
 

@@ -229,6 +229,31 @@ proptest! {
     }
 
     #[test]
+    fn a_name_may_be_asked_for_exactly_where_some_port_may_be_reached(
+        allow in entries(), deny in entries(), skip in entries(), ruled in entries(), level in level(), report: bool, asked in asked(), other in port(),
+    ) {
+        prop_assume!(asked.host.name().is_some());
+        let skip: Vec<_> = skip.into_iter().filter(|entry| entry.contains("test")).collect();
+        let ruled: Vec<_> = ruled.into_iter().filter(|entry| entry.contains("test")).chain(["z.test".to_owned()]).collect();
+        let text = format!("report = {report}\n{}[tls]\nskip = {skip:?}\n[[rule]]\nhosts = {ruled:?}\nmethods = [\"GET\"]", document(level, &allow, &deny));
+        let parsed = Policy::parse("policy.toml", &text);
+        prop_assume!(parsed.is_ok());
+        let (policy, _) = parsed.unwrap();
+        let written = [&allow, &deny, &skip].into_iter().flatten().filter_map(|entry| split(entry).1?.parse().ok());
+        let ports = written.chain([443, 80, 22, 8443, asked.port, other]);
+        let decide = |port| {
+            let destination = Destination { port, ..asked.clone() };
+            [Way::Connect, Way::Http].map(|way| policy.decide_destination(&Facts { destination: &destination, way, now: moment(0) }).ok())
+        };
+        let permits: Vec<_> = ports.flat_map(decide).flatten().collect();
+        let name = policy.decide_name(&NameFacts { name: asked.host.name().unwrap(), now: moment(0) });
+        prop_assert_eq!(name.is_ok(), !permits.is_empty(), "{:?}", name);
+        if let Ok(permit) = name {
+            prop_assert_eq!(permit.would_deny().is_none(), permits.iter().any(|permit| permit.would_deny().is_none()));
+        }
+    }
+
+    #[test]
     fn patterns_print_and_parse_back(entry in entry()) {
         let pattern: Pattern = entry.parse().unwrap();
         let printed = pattern.to_string();

@@ -60,6 +60,11 @@ pub(crate) fn trusted_by(setup: Setup) -> Setup {
     setup.tables("[upstream]\nca_file = \"origin-ca.pem\"").file("origin-ca.pem", &authority().pem)
 }
 
+/// The authority, for clients that trust it.
+pub(crate) fn root() -> &'static str {
+    &authority().pem
+}
+
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
