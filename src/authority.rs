@@ -2,6 +2,7 @@
 
 mod validity;
 mod root;
+mod trusted;
 mod store;
 mod served;
 
@@ -99,7 +100,7 @@ impl Authority {
         Ok(Self { root, served: Served::new().map_err(AuthorityError::new)? })
     }
 
-    /// Where [`Authority::open`] puts the root together with the system's roots.
+    /// Where [`Authority::open`] puts the root together with the system's roots; for the JVM the same stands beside it as `.p12`.
     pub(crate) fn bundle(state: &Path) -> PathBuf {
         store::bundle(state)
     }

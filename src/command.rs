@@ -7,6 +7,8 @@ mod policy;
 mod session;
 mod serve;
 mod ca;
+mod env;
+mod run;
 mod demo;
 
 use std::{
@@ -93,6 +95,7 @@ enum Command {
     /// Find the certificate authority that sandboxes are to trust
     #[command(subcommand, after_help = ca::AFTER_HELP)]
     Ca(ca::Command),
+    Env(env::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -108,6 +111,7 @@ impl Command {
             Self::Policy(policy::Command::Diff(arguments)) => policy::diff(&arguments, console),
             Self::Session(command) => session::run(&command, console),
             Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
+            Self::Env(arguments) => env::run(&arguments, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
         }
     }

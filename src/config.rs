@@ -6,6 +6,7 @@ mod credentials;
 mod sessions;
 mod github;
 mod parent;
+mod outside;
 
 use std::{
     ffi::OsString,
@@ -19,6 +20,7 @@ use std::{
 use rustls::pki_types::CertificateDer;
 
 pub(crate) use self::github::Github;
+pub(crate) use self::outside::Outside;
 pub(crate) use self::repositories::read_grant;
 use self::sections::Reader;
 use crate::{
@@ -114,6 +116,11 @@ impl Config {
     /// The admin listener of a configuration, of which nothing else is read but the rest of `[listen]`.
     pub(crate) fn admin(path: &Path, environment: &dyn Environment) -> Result<Option<Admin>, Vec<Problem>> {
         Self::reader(path, environment)?.read_admin()
+    }
+
+    /// What its clients have to know of a configuration, of which nothing else is read.
+    pub(crate) fn outside(path: &Path, environment: &dyn Environment) -> Result<Outside, Vec<Problem>> {
+        Self::reader(path, environment)?.read_outside()
     }
 
     fn reader<'e>(path: &Path, environment: &'e dyn Environment) -> Result<Reader<'e>, Vec<Problem>> {

@@ -1,4 +1,5 @@
-//! Where the authority is kept from one run to the next: `ca.pem`, `key.pem` and `bundle.pem` in a directory of their own.
+//! Where the authority is kept from one run to the next: `ca.pem` and `key.pem` in a directory of their own, and what clients read
+//! beside them, `bundle.pem` and `bundle.p12`.
 
 use std::{
     fs, io,
@@ -7,10 +8,9 @@ use std::{
     time::SystemTime,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
-use super::{AuthorityError, root::Root};
+use super::{AuthorityError, root::Root, trusted::Trusted};
 use crate::files;
 
 /// The authority's directory.
@@ -71,30 +71,15 @@ fn fill(draft: &Path, certificate: &str, key: &str) -> io::Result<()> {
     files::replace(draft, CERTIFICATE, certificate.as_bytes(), files::PUBLIC)
 }
 
-/// Writes the bundle anew where the system's roots, or ours, are others than before.
+/// Writes what clients read anew where the system's roots, or ours, are others than before.
 fn write_bundle(directory: &Path, root: &str) -> io::Result<()> {
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::warn!(%error, "a root certificate of the system cannot be read, and is not in the bundle");
+    let Trusted { pem, key_store } = Trusted::beside_the_system(root);
+    for (name, content) in [(BUNDLE, pem.as_bytes()), (KEY_STORE, &key_store)] {
+        if !fs::read(directory.join(name)).is_ok_and(|before| before == content) {
+            files::replace(directory, name, content, files::PUBLIC)?;
+        }
     }
-    let mut bundle = root.to_owned();
-    for certificate in &system.certs {
-        push_pem(&mut bundle, certificate);
-    }
-    if fs::read(directory.join(BUNDLE)).is_ok_and(|before| before == bundle.as_bytes()) {
-        return Ok(());
-    }
-    files::replace(directory, BUNDLE, bundle.as_bytes(), files::PUBLIC)
-}
-
-fn push_pem(text: &mut String, certificate: &[u8]) {
-    text.push_str("-----BEGIN CERTIFICATE-----\n");
-    // 48 octets come to 64 characters, a line (RFC 7468 section 2).
-    for octets in certificate.chunks(48) {
-        BASE64_STANDARD.encode_string(octets, text);
-        text.push('\n');
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
+    Ok(())
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -108,5 +93,6 @@ const DIRECTORY: &str = "ca";
 const CERTIFICATE: &str = "ca.pem";
 const KEY: &str = "key.pem";
 const BUNDLE: &str = "bundle.pem";
+const KEY_STORE: &str = "bundle.p12";
 /// Octets of a certificate or a key.
 const MAX_FILE: u64 = 16 * 1024;

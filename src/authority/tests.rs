@@ -237,9 +237,9 @@ fn nothing_is_written_before_it_is_needed() {
     let made = authority.get(now()).unwrap();
     assert!(Arc::ptr_eq(&made, &authority.get(now()).unwrap()));
     let permissions = |name: &str| fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!(["ca", "ca/key.pem", "ca/ca.pem", "ca/bundle.pem"].map(permissions), [0o700, 0o600, 0o644, 0o644]);
+    assert_eq!(["ca", "ca/key.pem", "ca/ca.pem", "ca/bundle.pem", "ca/bundle.p12"].map(permissions), [0o700, 0o600, 0o644, 0o644, 0o644]);
     let names = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let expected = BTreeSet::from(["bundle.pem", "ca.pem", "key.pem"].map(str::to_owned));
+    let expected = BTreeSet::from(["bundle.p12", "bundle.pem", "ca.pem", "key.pem"].map(str::to_owned));
     assert_eq!(BTreeSet::from(["ca".to_owned()]), names(&directory));
     assert_eq!(expected, names(&directory.join("ca")));
     let nowhere = LocalAuthority::new(None, Arc::new(Metrics::new().unwrap()), now()).unwrap().get(now()).map(drop).unwrap_err();
@@ -279,10 +279,14 @@ fn the_next_start_finds_the_same_root_and_mends_the_bundle() {
     let bundle = fs::read_to_string(Authority::bundle(state.path())).unwrap();
     assert!(bundle.starts_with(first.pem()));
     assert!(CertificateDer::pem_slice_iter(bundle.as_bytes()).all(|certificate| certificate.is_ok()));
+    let key_store = Authority::bundle(state.path()).with_extension("p12");
+    let kept = fs::read(&key_store).unwrap();
     fs::write(Authority::bundle(state.path()), "half").unwrap();
+    fs::write(&key_store, &kept[1..]).unwrap();
     let second = Authority::open(state.path(), now() + 365 * DAY).unwrap();
     assert_eq!(first.pem(), second.pem());
     assert_eq!(fs::read_to_string(Authority::bundle(state.path())).unwrap(), bundle);
+    assert!(fs::read(key_store).unwrap() == kept);
     let client = client(&local(state.path()), &[], &[&TLS13]);
     let (config, _) = second.server_config("s1", &leave("a.example"), now()).unwrap();
     talk(&client, config, "a.example").unwrap();

@@ -1,6 +1,9 @@
 //! `tidegate ca`: the certificate authority by which intercepted hosts are served.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{Console, DONE, FAILED, report};
 use crate::{
@@ -25,24 +28,28 @@ pub(super) struct ShowArguments {
 pub(super) fn show(arguments: &ShowArguments, console: &mut Console<'_>) -> io::Result<u8> {
     let state = match &arguments.config {
         None => default_state(console.environment),
-        Some(path) => match Config::load(path, console.environment) {
-            Ok(config) => config.state,
+        Some(path) => match Config::outside(path, console.environment) {
+            Ok(outside) => outside.state,
             Err(problems) => {
                 console.say(format_args!("{}", report::render(&problems, console.err_colour).trim_end()));
                 return Ok(FAILED);
             }
         },
     };
-    let Some(state) = state else {
-        console.say(format_args!("tidegate: there is no place for an authority: name one by [state] dir"));
-        return Ok(FAILED);
-    };
-    if let Err(error) = Authority::open(&state, (console.clock)()) {
-        console.say(format_args!("tidegate: {error}"));
-        return Ok(FAILED);
+    match open(state.as_deref(), console) {
+        Ok(bundle) => writeln!(console.out, "{}", bundle.display()).map(|()| DONE),
+        Err(why) => {
+            console.say(format_args!("{why}"));
+            Ok(FAILED)
+        }
     }
-    writeln!(console.out, "{}", Authority::bundle(&state).display())?;
-    Ok(DONE)
+}
+
+/// The bundle of the authority that is kept in `state`, which is made where there is none; or why there is none, in words.
+pub(super) fn open(state: Option<&Path>, console: &Console<'_>) -> Result<PathBuf, String> {
+    let state = state.ok_or("tidegate: there is no place for an authority: name one by [state] dir")?;
+    Authority::open(state, (console.clock)()).map_err(|error| format!("tidegate: {error}"))?;
+    Ok(Authority::bundle(state))
 }
 
 pub(super) const AFTER_HELP: &str = "\

@@ -104,7 +104,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 19, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 20, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -148,6 +148,10 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate session",
         "tidegate ca",
         "tidegate ca show c.toml",
+        "tidegate env c.toml",
+        "tidegate env --format csh --config c.toml",
+        "tidegate env --proxy https://gate.example:3128 --ca ca.pem",
+        "tidegate env --config absent.toml",
         "tidegate session list",
         "tidegate session show --admin unix:a.sock",
         "tidegate session show --admin unix:a.sock a/b",

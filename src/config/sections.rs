@@ -71,16 +71,6 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The admin listener, or what is wrong with `[listen]`.
-    pub(super) fn read_admin(mut self) -> Result<Option<Admin>, Vec<Problem>> {
-        let source = self.problems.source.clone();
-        let listen = Table::parse(&source.text, &mut self.problems).map(|mut whole| self.listen(&mut whole).0);
-        match listen {
-            Some(listen) if !self.problems.has_errors() => Ok(listen.admin),
-            Some(_) | None => Err(self.problems.into_vec()),
-        }
-    }
-
     fn whole(&mut self, mut whole: Table<'_>) -> Option<Config> {
         let (listen, entry) = self.listen(&mut whole);
         let state = self.state(&mut whole);
@@ -112,7 +102,7 @@ impl<'e> Reader<'e> {
         })
     }
 
-    fn listen(&mut self, whole: &mut Table<'_>) -> (Listen, WrittenEntry) {
+    pub(super) fn listen(&mut self, whole: &mut Table<'_>) -> (Listen, WrittenEntry) {
         let Some(mut table) = whole.table("listen", &mut self.problems) else {
             self.problems.error(0..0, "nothing listens: there is no [listen]", Some(LISTEN_HELP.into()));
             return (Listen::default(), WrittenEntry::Anonymous);
@@ -207,7 +197,7 @@ impl<'e> Reader<'e> {
     }
 
     /// The place for what outlives the program.
-    fn state(&mut self, whole: &mut Table<'_>) -> Option<PathBuf> {
+    pub(super) fn state(&mut self, whole: &mut Table<'_>) -> Option<PathBuf> {
         if let Some(mut table) = whole.table("state", &mut self.problems) {
             let directory = table.string("dir", &mut self.problems);
             table.finish(&[], &mut self.problems);

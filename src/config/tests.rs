@@ -422,7 +422,7 @@ serve.toml:2:9: error: 0.0.0.0:3128 is open to other machines, and nobody is ask
         "LISTENgitt = true\nPOLICY",
         r#"
 serve.toml:3:1: error: unknown key "gitt"
-  help: the keys here are proxy, git, metrics, admin, token_file, session, require_session
+  help: the keys here are proxy, git, transparent, dns, metrics, admin, token_file, session, require_session
 "#,
     ),
     (

@@ -13,7 +13,7 @@ use crate::harness::{
     client::{Client, Reply, ask},
     eventually,
     sandbox::Heard,
-    tidegate::Setup,
+    tidegate::{Setup, TIDEGATE},
     world::refs_of,
 };
 
@@ -68,6 +68,23 @@ fn a_clone_a_fetch_and_a_push_of_an_unmodified_remote_at_access_none() {
         assert_eq!([&ended["verdict"], &ended["host"]], ["allow", "github.test"], "{ended:#}");
         world.finish();
     }
+}
+
+/// Nothing but what `tidegate env` prints tells this git of the proxy, of its token, and of whom to trust.
+#[test]
+fn remotes_written_for_ssh_go_through_the_gate_where_env_is_evaluated() {
+    let world = World::new();
+    let script = "told=$(\"$0\" env --config \"$1\" --proxy \"$2\" --token-file \"$3\") && eval \"$told\" && shift 3 && exec git \"$@\"";
+    let [config, token] = ["tidegate.toml", "s1.token"].map(|name| world.gate().path(name).display().to_string());
+    let proxy = format!("http://{}", world.gate().proxy());
+    for (remote, clone) in [("git@github.test:octo/spoon.git", "by-path"), ("ssh://git@github.test/octo/spoon", "by-url")] {
+        let told = ["-c", script, TIDEGATE, &config, &proxy, &token];
+        world.sandbox.run_program("sh", &[&told[..], &["clone", "--quiet", remote, clone]].concat()).assert(0, &[]);
+        assert_eq!(world.sandbox.git_ok(clone, &["remote", "get-url", "origin"]).out.trim(), remote);
+    }
+    let fetched = world.gate().wait_for_record(|record| record["kind"] == "fetch" && record["repository"] == "octo/spoon");
+    assert_eq!([&fetched["door"], &fetched["session"], &fetched["verdict"]], ["proxy", "s1", "allow"], "{fetched:#}");
+    world.finish();
 }
 
 #[test]

@@ -33,6 +33,7 @@
 //! - `regressions`: what once went wrong
 //! - `learning`: a policy learned from a report, and redirects to what is refused
 //! - `clients`: curl, wget, pip, npm, cargo and git
+//! - `variables`: what `tidegate env` prints, as clients take it
 //! - `agreement`: `tidegate check` and the wire say the same
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
@@ -72,3 +73,4 @@ mod transfers;
 mod uploads;
 mod transparent;
 mod tunnels;
+mod variables;
