@@ -15,6 +15,7 @@ use std::{
 
 use rustls::ServerConfig;
 
+pub(crate) use self::trusted::Trusted;
 use self::{
     root::{Root, Trouble},
     served::Served,
@@ -46,16 +47,21 @@ impl LocalAuthority {
         Ok(local)
     }
 
+    /// One that is kept nowhere.
+    pub(crate) fn of(authority: Authority, metrics: Arc<Metrics>) -> Self {
+        Self { state: None, metrics, opened: OnceLock::from(Arc::new(authority)), failed: Mutex::default() }
+    }
+
     /// The authority; the first call opens it, and makes it where there is none yet. One that failed is
     /// tried again a second later.
     ///
     /// # Errors
     /// It cannot be used, or there is no place for it.
     pub(crate) fn get(&self, now: SystemTime) -> Result<Arc<Authority>, AuthorityError> {
-        let state = self.state.as_deref().ok_or_else(|| AuthorityError::new("there is no place for it: name one by [state] dir"))?;
         if let Some(authority) = self.opened.get() {
             return Ok(Arc::clone(authority));
         }
+        let state = self.state.as_deref().ok_or_else(|| AuthorityError::new("there is no place for it: name one by [state] dir"))?;
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever had the lock before may have opened it.
         if let Some(authority) = self.opened.get() {
@@ -97,6 +103,12 @@ impl Authority {
     /// the published test authority.
     pub(crate) fn open(state: &Path, now: SystemTime) -> Result<Self, AuthorityError> {
         let root = store::open(state, now)?;
+        Ok(Self { root, served: Served::new().map_err(AuthorityError::new)? })
+    }
+
+    /// A new one that is gone with this process.
+    pub(crate) fn make(now: SystemTime) -> Result<Self, AuthorityError> {
+        let (root, _) = Root::make(now).map_err(AuthorityError::new)?;
         Ok(Self { root, served: Served::new().map_err(AuthorityError::new)? })
     }
 

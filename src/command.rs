@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code out.
 
 mod report;
+mod stage;
 mod push;
 mod check;
 mod policy;
@@ -21,6 +22,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
 use self::report::{Colour, render};
 use crate::{
@@ -41,6 +43,10 @@ pub struct Console<'c> {
 
 /// Runs one command line, the program's name first, in this process.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(status) = run::step(&arguments) {
+        return ExitCode::from(status);
+    }
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let (out_colour, err_colour) = (Colour::on(out.is_terminal(), &Process), Colour::on(err.is_terminal(), &Process));
     let mut console = Console { out: &mut out, err: &mut err, out_colour, err_colour, environment: &Process, clock: now };
@@ -48,8 +54,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let runs = arguments.get(1).is_some_and(|command| command == "run");
     let ended = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command.run(arguments.log_format, console),
+        // Any other status would be taken for COMMAND's.
+        Err(usage) if runs && usage.use_stderr() => console.show_usage(&usage).map(|_| run::OURS),
         Err(usage) => console.show_usage(&usage),
     };
     match ended.and_then(|code| console.out.flush().map(|()| code)) {
@@ -82,6 +92,7 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Arguments),
     Serve(serve::Arguments),
     /// Say whether something would be let out, and why
     #[command(subcommand, after_help = check::AFTER_HELP)]
@@ -103,6 +114,7 @@ impl Command {
     /// Runs the command; fails only where its results cannot be written.
     fn run(self, log_format: LogFormat, console: &mut Console<'_>) -> io::Result<u8> {
         match self {
+            Self::Run(arguments) => Ok(run::run(&arguments, log_format, console)),
             Self::Serve(arguments) => Ok(serve::run(&arguments, log_format, console)),
             Self::Check(check) => check.run(console),
             Self::Policy(policy::Command::Lint(arguments)) => policy::lint(&arguments, console),
@@ -198,15 +210,26 @@ fn parse_access(word: &str) -> Result<Access, String> {
     Access::parse(word).ok_or_else(|| format!("the levels are {}", words()))
 }
 
+/// Has this process write its own log, at the level `unless_told` where the environment says nothing.
+fn set_up_log(unless_told: &str, format: LogFormat, console: &Console<'_>) -> Result<(), String> {
+    let filter = console.environment.variable("TIDEGATE_LOG").unwrap_or_else(|| unless_told.into());
+    let filter = filter.to_str().ok_or("TIDEGATE_LOG is not UTF-8")?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDEGATE_LOG is no filter: {filter:?}: {error}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(console.err_colour == Colour::Terminal);
+    let set = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    set.map_err(|error| format!("cannot set up the log: {error}"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the roof is where the clock is read, once, to be passed down")]
 fn now() -> SystemTime {
     SystemTime::now()
 }
 
 const AFTER_HELP: &str = "\
-Environment:
-  TIDEGATE_LOG  level or filter of its own log [default: info]
-  NO_COLOR      no colours, terminal or not
+TIDEGATE_LOG is the level or filter of its own log [info], NO_COLOR says none.
 
 Example:
   tidegate check url --access trusted https://github.com/";

@@ -6,6 +6,7 @@ mod credentials;
 mod sessions;
 mod github;
 mod parent;
+mod policies;
 mod outside;
 
 use std::{
@@ -26,7 +27,7 @@ use self::sections::Reader;
 use crate::{
     audit,
     credentials::Equipped,
-    policy::{Problem, Problems, Source},
+    policy::{Access, Additions, Problem, Problems, Source},
     secret::Secret,
     sessions::{Entry, SessionSettings},
     upstream::Parent,
@@ -113,6 +114,21 @@ impl Config {
         Self::reader(path, environment)?.read()
     }
 
+    /// The configuration of one sandbox that comes in by doors of its own. `path` names what `serve` would be told, where there is
+    /// any of that: of its `[listen]` only `session` counts, and without that the sandbox is the only session there is, or else
+    /// an anonymous one.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn load_single(path: Option<&Path>, single: Single, environment: &dyn Environment) -> Result<Self, Vec<Problem>> {
+        let mut reader = match path {
+            Some(path) => Self::reader(path, environment)?,
+            None => Reader::new(Arc::new(Source::new("the command line", "")), Path::new(""), environment),
+        };
+        reader.single = Some(single);
+        reader.read()
+    }
+
     /// The admin listener of a configuration, of which nothing else is read but the rest of `[listen]`.
     pub(crate) fn admin(path: &Path, environment: &dyn Environment) -> Result<Option<Admin>, Vec<Problem>> {
         Self::reader(path, environment)?.read_admin()
@@ -135,6 +151,22 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         Ok(Reader::new(Arc::new(Source::new(&name, &text)), directory, environment))
     }
+}
+
+/// What a command line says of its sandbox.
+#[derive(Debug, Default)]
+pub(crate) struct Single {
+    /// Its policy, whatever the configuration says.
+    pub(crate) policy: Option<Chosen>,
+    /// Added to that policy, or to those of the configuration.
+    pub(crate) additions: Additions,
+}
+
+/// A policy that was chosen.
+#[derive(Debug)]
+pub(crate) enum Chosen {
+    File(PathBuf),
+    Level(Access),
 }
 
 /// The doors, and the ways in for whoever runs this program. At least one is set.

@@ -103,6 +103,14 @@ impl Credential {
         self
     }
 
+    /// The file that it is read from, if it is.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Value(_) | Source::Command { .. } => None,
+        }
+    }
+
     /// What its source last gave.
     pub(crate) fn held(&self) -> Option<Arc<Secret>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()

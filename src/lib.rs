@@ -38,6 +38,7 @@ mod limits;
 mod metrics;
 mod audit;
 mod files;
+mod confine;
 mod authority;
 mod credentials;
 mod sessions;

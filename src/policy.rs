@@ -36,6 +36,7 @@ pub mod lists;
 mod conflicts;
 mod compile;
 mod lint;
+mod additions;
 mod question;
 pub mod learning;
 mod ground;
@@ -43,6 +44,7 @@ mod ground;
 use std::{ops::Range, sync::Arc, time::SystemTime};
 
 pub use self::{
+    additions::Additions,
     addresses::{Own, is_local_name, is_localhost},
     blocklist::Blocklist,
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
@@ -134,27 +136,6 @@ pub struct Show {
 }
 
 impl Policy {
-    /// Reads a document known to its reader by `name`, and gives its warnings beside it.
-    ///
-    /// # Errors
-    /// Every error found, and the warnings; a text that is not TOML has one error.
-    pub fn parse(name: &str, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let mut problems = Problems::new(Arc::new(Source::new(name, text)));
-        let document = Document::parse(&mut problems);
-        let rules = Rules::compile(&document, &mut problems);
-        lint::lint(&document, &rules, &mut problems);
-        if problems.has_errors() { Err(problems.into_vec()) } else { Ok((Self::new(&document, rules), problems.into_vec())) }
-    }
-
-    /// A level without a document.
-    pub fn level(access: Access) -> Self {
-        let source = Arc::new(Source::new(&format!("--access {access}"), ""));
-        let mut document = Document::empty(source.clone());
-        document.access = Some(toml::Spanned::new(0..0, access));
-        let rules = Rules::compile(&document, &mut Problems::new(source));
-        Self { access_rule: None, ..Self::new(&document, rules) }
-    }
-
     fn new(document: &Document, rules: Rules) -> Self {
         Self {
             name: document.source.name.clone(),

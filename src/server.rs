@@ -30,7 +30,7 @@ pub(crate) use self::{
 use crate::{
     admin,
     audit::Audit,
-    authority::LocalAuthority,
+    authority::{Authority, LocalAuthority},
     backend::Backend,
     config::{Config, Github, Resolver, Timeouts},
     credentials::Held,
@@ -41,7 +41,7 @@ use crate::{
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Gate},
     policy::{ForgeHosts, Own},
-    sessions::{Entry, Sessions, Settings, Store, StoreError},
+    sessions::{Entry, Session, Sessions, Settings, Store, StoreError},
     upstream::{
         ExchangeTimeouts, LazyTlsClient, MAX_IDLE, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses,
     },
@@ -73,11 +73,16 @@ impl Server {
     /// Binds all listeners and opens the records; serves nothing yet.
     pub(crate) fn bind(config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
         let doors = Listeners::bind(&config.listen)?;
-        Self::over(doors, config, clock)
+        Self::over(doors, None, config, clock)
     }
 
-    /// The same where sandboxes come in by listeners that are bound already.
-    pub(crate) fn over(doors: Listeners, config: Config, clock: fn() -> SystemTime) -> Result<Self, StartError> {
+    /// The same where sandboxes come in by listeners that are bound already, and may be served by an authority of their own.
+    pub(crate) fn over(
+        doors: Listeners,
+        authority: Option<Authority>,
+        config: Config,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, StartError> {
         let metrics = config.listen.metrics.map(|address| bind_tcp("metrics", address)).transpose()?;
         let numbers = Arc::new(Metrics::new().map_err(StartError::new)?);
         let settings = upstream_settings(config.resolver, &config.timeouts);
@@ -87,6 +92,10 @@ impl Server {
         let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
         let forge_hosts = ForgeHosts::new(config.github.iter().map(|github| github.host.clone()));
         let sessions = Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential };
+        let authority = match authority {
+            Some(authority) => LocalAuthority::of(authority, Arc::clone(&numbers)),
+            None => LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
+        };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
@@ -94,7 +103,7 @@ impl Server {
             forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
             forge_hosts,
             backend: Backend::new(config.state.as_deref()),
-            authority: LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
+            authority,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,
             patience: patience(&config.timeouts),
@@ -115,6 +124,10 @@ impl Server {
         let metrics = self.metrics.as_ref().and_then(|listener| Some(("metrics", listener.local_addr().ok()?.to_string())));
         let owner = self.owner.as_ref().map(|listener| ("admin", listener.to_string()));
         self.doors.addresses().map(|(name, address)| (name, address.to_string())).chain(metrics).chain(owner).collect()
+    }
+
+    pub(crate) fn session(&self, id: &str) -> Option<Arc<Session>> {
+        self.gate.sessions.find(id)
     }
 
     /// What tells of which files the policies of sessions are made that the configuration does not name.
@@ -232,7 +245,7 @@ impl Server {
     /// cannot be read, what was known before stays.
     fn learn_own_addresses(&self) {
         let mut own = Own::clone(&self.gate.upstream.own());
-        own.listeners.extend(self.doors.addresses().map(|(_, address)| address));
+        own.listeners.extend(self.doors.addresses().filter(|_| !self.doors.elsewhere).map(|(_, address)| address));
         own.listeners.extend(self.metrics.as_ref().and_then(|listener| listener.local_addr().ok()));
         own.listeners.extend(self.owner.as_ref().and_then(OwnerListener::tcp_address));
         match own_addresses() {

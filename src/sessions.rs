@@ -20,14 +20,12 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
-#[cfg(test)]
-pub(crate) use self::session::MAX_REFUSALS;
 pub(crate) use self::{
     changes::{ChangeError, Draft},
     digest::is_same_token,
     error::SessionsError,
     holders::Holders,
-    session::{Governing, Identity, Refusal, Session},
+    session::{Governing, Identity, MAX_REFUSALS, Refusal, Session},
     store::Store,
 };
 use self::{

@@ -3,7 +3,6 @@
 mod client;
 mod names;
 mod origin;
-mod stage;
 mod git;
 mod repository;
 mod work;
@@ -24,10 +23,12 @@ use self::{
     git::{Git, holds},
     names::NameServer,
     repository::{NAME, PrivateRepository},
-    stage::Stage,
     work::BRANCH,
 };
-use super::{Console, DONE, FAILED};
+use super::{
+    Console, DONE, FAILED,
+    stage::{self, Stage},
+};
 use crate::{
     audit::{OnFailure, Target},
     config::{Config, Github, Listen, Resolver, Timeouts},

@@ -1,4 +1,249 @@
-//! `tidegate run`: a command in namespaces of its own, whose only way out is a gate.
+//! `tidegate run`: a command in namespaces of its own, whose only way out is this process.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "COMMAND is started with what it leaves"))]
+mod channel;
+mod inside;
+mod terminal;
+mod room;
+mod repositories;
+mod settings;
 mod scrub;
+mod surroundings;
+mod signals;
+mod summary;
+
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    runtime::{self, Runtime},
+    select,
+    sync::mpsc,
+    time::timeout,
+};
+
+pub(super) use self::inside::{OURS, step};
+use self::{
+    inside::{Start, Told},
+    room::{Events, GONE, Room},
+    settings::Settings,
+    signals::{CONTINUE, Signals},
+    surroundings::Bundle,
+    terminal::{Next, Terminal, suspend},
+};
+use super::{ChosenPolicy, Console, LogFormat, session::parse_repository, set_up_log};
+use crate::{
+    authority::{Authority, AuthorityError, Trusted},
+    config::Listen,
+    metrics::Door,
+    policy::grant::RepositoryGrant,
+    server::{Listeners, Order, Server, seal},
+};
+
+/// Run a command whose only way out is Tidegate
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, override_usage = "tidegate run [OPTIONS] -- COMMAND...")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    policy: ChosenPolicy,
+    /// Take all but [listen] from this file of serve
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Let it reach these hosts too (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    allow: Vec<String>,
+    /// Keep it from these hosts (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    deny: Vec<String>,
+    /// Let it read OWNER/NAME, push BRANCH (repeatable)
+    #[arg(long, value_name = "REPO[:BRANCH]", value_parser = parse_repository)]
+    repo: Vec<RepositoryGrant>,
+    /// Append a record of each decision
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// netns (default), or env: no wall, only variables
+    #[arg(long, value_name = "netns|env", default_value = "netns", hide_default_value = true, hide_possible_values = true)]
+    isolation: Isolation,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND", hide = true)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Isolation {
+    Netns,
+    Env,
+}
+
+/// Why there is no run, or no more of it.
+#[derive(Debug)]
+struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>) -> u8 {
+    match lead(arguments, log_format, console) {
+        Ok(status) => status,
+        Err(Failure(why)) => {
+            console.say(format_args!("tidegate: {why}"));
+            OURS
+        }
+    }
+}
+
+/// From the arguments to COMMAND's exit status.
+fn lead(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>) -> Result<u8, Failure> {
+    // Before anything is read that is nobody else's to see.
+    seal().map_err(|error| Failure(format!("cannot keep other processes out of its memory: {error}")))?;
+    let room = match arguments.isolation {
+        Isolation::Netns => Room::confined()?,
+        Isolation::Env => Room::unconfined()?,
+    };
+    let clock = console.clock;
+    let making = thread::spawn(move || {
+        let authority = Authority::make(clock())?;
+        let trusted = Trusted::beside_the_system(authority.pem());
+        Ok::<_, AuthorityError>((authority, trusted))
+    });
+    if arguments.isolation == Isolation::Netns {
+        room.map_ids().map_err(without_walls)?;
+    }
+    let Settings { config, session, token } = Settings::read(arguments, console)?;
+    set_up_log("error", log_format, console).map_err(Failure)?;
+    let (authority, trusted) = making.join().map_err(|_| Failure("the certificate authority could not be made".into()))??;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (doors, bundle, files) = match arguments.isolation {
+        Isolation::Netns => {
+            let files = surroundings::files(&config, arguments.config.as_deref(), console.environment, &trusted)?;
+            (closed_doors(&room, &runtime)?, Bundle::Inside, Some(files))
+        }
+        Isolation::Env => {
+            console.say(format_args!("tidegate: {NOT_CONFINED}"));
+            (open_doors(&runtime)?, Bundle::write(&trusted)?, None)
+        }
+    };
+    let environment = surroundings::environment(&config, doors.address(Door::Proxy)?, &bundle, &token)?;
+    let server = {
+        let _context = runtime.enter();
+        Server::over(doors, Some(authority), config, clock)?
+    };
+    let session = server.session(&session).ok_or_else(|| Failure("the session is lost".into()))?;
+    let mut terminal = Terminal::open();
+    let start = Start {
+        command: arguments.command.clone(),
+        environment,
+        foreground: terminal.as_mut().is_some_and(Terminal::lend_at_start),
+        files,
+    };
+    let status = runtime.block_on(conduct(server, room, &start, &mut terminal));
+    if let Some(terminal) = &mut terminal {
+        terminal.take_back();
+    }
+    for line in summary::lines(&session.refusals()) {
+        console.say(format_args!("tidegate: {line}"));
+    }
+    status
+}
+
+/// The doors inside, where nothing else can be reached.
+fn closed_doors(room: &Room, runtime: &Runtime) -> Result<Listeners, Failure> {
+    let bound = room.listeners().map_err(without_walls)?;
+    let _context = runtime.enter();
+    let mut listeners = Listeners { elsewhere: true, ..Listeners::default() };
+    let transparent = bound.transparent.into_iter().map(|listener| (Door::Transparent, listener));
+    let dns = bound.dns_streams.into_iter().map(|listener| (Door::Dns, listener));
+    for (door, listener) in [(Door::Proxy, bound.proxy), (Door::Git, bound.git)].into_iter().chain(transparent).chain(dns) {
+        listeners.streams.push((door, TcpListener::from_std(listener)?));
+    }
+    for socket in bound.dns {
+        listeners.datagrams.push(UdpSocket::from_std(socket)?);
+    }
+    Ok(listeners)
+}
+
+/// Doors on this machine's loopback, which nobody is led to but by variables.
+fn open_doors(runtime: &Runtime) -> Result<Listeners, Failure> {
+    let _context = runtime.enter();
+    let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    Ok(Listeners::bind(&Listen { proxy: any, git: any, ..Listen::default() })?)
+}
+
+/// What stands in the way of a wall, and what can be had without any.
+fn without_walls(Failure(why): Failure) -> Failure {
+    Failure(format!("{why}\n{WITHOUT_WALLS}"))
+}
+
+/// Has COMMAND started, serves it, passes on what it is sent, and ends with it.
+async fn conduct(server: Server, room: Room, start: &Start, terminal: &mut Option<Terminal>) -> Result<u8, Failure> {
+    let mut signals = Signals::new()?;
+    let (orders, received) = mpsc::channel(1);
+    let serving = tokio::spawn(server.run(received));
+    let mut events = tell(room.start(start, terminal.as_ref())?);
+    let ended = loop {
+        select! {
+            signal = signals.next() => room.signal(signal),
+            told = events.recv() => match told {
+                Some(Told::Stopped(signal)) => {
+                    if resume(terminal.as_mut(), signal) == Next::Foreground {
+                        room.foreground();
+                    }
+                    room.signal(CONTINUE);
+                }
+                Some(Told::Ended(status)) => break Ok(status),
+                Some(Told::Failed(why)) => break Err(Failure(why)),
+                Some(Told::Unmapped | Told::Bound) | None => break Err(Failure(GONE.into())),
+            },
+        }
+    };
+    // What COMMAND left running ends with this, and with that the connections.
+    drop(room);
+    let _ = orders.send(Order::Drain).await;
+    let _ = timeout(LEAVE, serving).await;
+    ended
+}
+
+/// Stops with COMMAND, as whoever waits for us expects, and says how it goes on.
+fn resume(terminal: Option<&mut Terminal>, signal: i32) -> Next {
+    if let Some(terminal) = terminal {
+        return terminal.stopped(signal);
+    }
+    suspend();
+    Next::Background
+}
+
+/// What is told, by a thread that waits for it.
+fn tell(events: Events) -> mpsc::Receiver<Told> {
+    let (sender, receiver) = mpsc::channel(1);
+    thread::spawn(move || {
+        while let Some(told) = events.next() {
+            if sender.blocking_send(told).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+const WITHOUT_WALLS: &str = "tidegate: --isolation env runs it all the same, without any wall: then only variables lead it here";
+
+const NOT_CONFINED: &str =
+    "WARNING: --isolation env confines NOTHING: variables lead COMMAND here, and whatever does not follow them goes anywhere";
+
+/// How long what is under way may take to end once COMMAND is gone.
+const LEAVE: Duration = Duration::from_secs(2);
+
+const AFTER_HELP: &str = "\
+Exit status: COMMAND's; 125 it was not run, 126 and 127 as of env
+
+Example:
+  tidegate run --allow api.example.com -- npm test";

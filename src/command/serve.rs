@@ -13,10 +13,9 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
-use tracing_subscriber::EnvFilter;
 
 use self::watch::{Remembering, Watched};
-use super::{Console, DONE, LogFormat, REFUSED, report};
+use super::{Console, DONE, LogFormat, REFUSED, report, set_up_log};
 use crate::{
     config::{Config, Environment},
     files::Stamps,
@@ -49,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Co
         }
     };
     show(&config.warnings, console);
-    let started = set_up_log(log_format, console).and_then(|()| {
+    let started = set_up_log("info", log_format, console).and_then(|()| {
         let (sessions, roots, state) = (config.sessions.len(), config.upstream_roots.len(), config.state.as_deref());
         tracing::debug!(sessions, roots, ?state, "configuration read");
         let runtime =
@@ -154,19 +153,6 @@ fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager cannot be notified");
     }
-}
-
-fn set_up_log(format: LogFormat, console: &Console<'_>) -> Result<(), String> {
-    let filter = console.environment.variable("TIDEGATE_LOG").unwrap_or_else(|| "info".into());
-    let filter = filter.to_str().ok_or("TIDEGATE_LOG is not UTF-8")?;
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDEGATE_LOG is no filter: {filter:?}: {error}"))?;
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(console.err_colour == report::Colour::Terminal);
-    let set = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    set.map_err(|error| format!("cannot set up the log: {error}"))
 }
 
 fn show(problems: &[Problem], console: &mut Console<'_>) {

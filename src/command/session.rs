@@ -232,7 +232,7 @@ fn parse_id(text: &str) -> Result<String, String> {
     if is_session_id(text) { Ok(text.to_owned()) } else { Err("an id is 1 to 64 letters, digits, '-', '_' and '.'".to_owned()) }
 }
 
-fn parse_repository(text: &str) -> Result<RepositoryGrant, String> {
+pub(super) fn parse_repository(text: &str) -> Result<RepositoryGrant, String> {
     let (name, branch) = text.split_once(':').map_or((text, None), |(name, branch)| (name, Some(branch)));
     let grant = RepositoryName::parse(name).map_err(GrantError::Name).and_then(|name| match branch {
         Some(branch) => RepositoryGrant::pushing(name, branch),

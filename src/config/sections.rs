@@ -15,11 +15,11 @@ use rustls::{
 };
 use toml::Spanned;
 
-use super::{Admin, Config, Environment, Listen, Resolver, Timeouts, default_state};
+use super::{Admin, Config, Environment, Listen, Resolver, Single, Timeouts, default_state};
 use crate::{
     audit::{OnFailure, Target},
-    credentials::{Equipped, Surroundings},
-    policy::{Policy, Problem, Problems, Source, Table},
+    credentials::Equipped,
+    policy::{Problem, Problems, Severity, Source, Table},
     upstream::Parent,
 };
 
@@ -28,11 +28,13 @@ pub(super) struct Reader<'e> {
     pub(super) directory: PathBuf,
     pub(super) environment: &'e dyn Environment,
     pub(super) problems: Problems,
+    /// Where it is read for one sandbox.
+    pub(super) single: Option<Single>,
     /// Every policy file read so far, `None` where it cannot be used.
     pub(super) policies: BTreeMap<PathBuf, Option<Arc<Equipped>>>,
-    problems_of_policies: Vec<Problem>,
+    pub(super) problems_of_policies: Vec<Problem>,
     /// Bounds whatever fetches a credential.
-    patience: Duration,
+    pub(super) patience: Duration,
     /// The ids of the sessions read so far, usable or not.
     pub(super) ids: Vec<Arc<str>>,
 }
@@ -42,6 +44,8 @@ pub(super) enum WrittenEntry {
     Anonymous,
     Bound(Spanned<String>),
     Required,
+    /// The only session there is, or else an anonymous one.
+    Single,
 }
 
 impl<'e> Reader<'e> {
@@ -51,6 +55,7 @@ impl<'e> Reader<'e> {
             directory: directory.to_owned(),
             environment,
             problems: Problems::new(source),
+            single: None,
             policies: BTreeMap::new(),
             problems_of_policies: Vec::new(),
             patience: Timeouts::default().credential,
@@ -62,7 +67,8 @@ impl<'e> Reader<'e> {
     pub(super) fn read(mut self) -> Result<Config, Vec<Problem>> {
         let source = self.problems.source.clone();
         let config = Table::parse(&source.text, &mut self.problems).and_then(|whole| self.whole(whole));
-        let has_errors = self.problems.has_errors();
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        let has_errors = self.problems.has_errors() || self.problems_of_policies.iter().any(is_error);
         let mut problems = self.problems.into_vec();
         problems.append(&mut self.problems_of_policies);
         match config {
@@ -72,11 +78,17 @@ impl<'e> Reader<'e> {
     }
 
     fn whole(&mut self, mut whole: Table<'_>) -> Option<Config> {
-        let (listen, entry) = self.listen(&mut whole);
+        let (listen, entry) = match self.single {
+            None => self.listen(&mut whole),
+            Some(_) => (Listen::default(), self.entry_of_single(&mut whole)),
+        };
         let state = self.state(&mut whole);
         let timeouts = self.timeouts(&mut whole);
         self.patience = timeouts.credential;
-        let policy = self.default_policy(&mut whole);
+        let policy = match self.single {
+            None => self.default_policy(&mut whole),
+            Some(_) => self.policy_of_single(&mut whole),
+        };
         let (audit, on_audit_failure) = self.audit(&mut whole);
         let resolver = self.resolver(&mut whole);
         let (parent, upstream_roots) = self.upstream(&mut whole);
@@ -208,15 +220,6 @@ impl<'e> Reader<'e> {
         default_state(self.environment)
     }
 
-    /// The `[policy]`; `None` where there is none and where it cannot be used.
-    fn default_policy(&mut self, whole: &mut Table<'_>) -> Option<Arc<Equipped>> {
-        let mut table = whole.table("policy", &mut self.problems)?;
-        self.require(&table, "file", "[policy] names no \"file\"", "write file = \"policy.toml\"");
-        let file = table.string("file", &mut self.problems);
-        table.finish(&[], &mut self.problems);
-        self.policy(&file?)
-    }
-
     /// Notes a key that must be there and is not.
     pub(super) fn require(&mut self, table: &Table<'_>, key: &str, missing: &str, help: &str) {
         if !table.has(key) {
@@ -230,60 +233,6 @@ impl<'e> Reader<'e> {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.problems.error(name.span(), format!("cannot read {}: {error}", name.get_ref()), None);
-                None
-            }
-        }
-    }
-
-    /// A policy file, read once however many sessions share it.
-    pub(super) fn policy(&mut self, file: &Spanned<String>) -> Option<Arc<Equipped>> {
-        let path = self.directory.join(file.get_ref());
-        if let Some(policy) = self.policies.get(&path) {
-            return policy.clone();
-        }
-        let policy = self.read_policy(file);
-        self.policies.insert(path, policy.clone());
-        policy
-    }
-
-    fn read_policy(&mut self, file: &Spanned<String>) -> Option<Arc<Equipped>> {
-        let name = file.get_ref();
-        let Ok(text) = String::from_utf8(self.file(file)?) else {
-            self.problems.error(file.span(), format!("{name} is not UTF-8"), None);
-            return None;
-        };
-        match Policy::parse(name, &text) {
-            Ok((policy, mut warnings)) => {
-                self.problems_of_policies.append(&mut warnings);
-                self.equip(policy, file, &text)
-            }
-            Err(mut errors) => {
-                self.problems.error(file.span(), format!("{name} has errors"), None);
-                self.problems_of_policies.append(&mut errors);
-                None
-            }
-        }
-    }
-
-    /// A policy with the credentials that it names.
-    fn equip(&mut self, policy: Policy, file: &Spanned<String>, text: &str) -> Option<Arc<Equipped>> {
-        let (name, environment) = (file.get_ref(), self.environment);
-        let path = self.directory.join(name);
-        let surroundings = Surroundings {
-            directory: path.parent().unwrap_or(&self.directory),
-            variable: &|name| environment.variable(name),
-            file: &|path| environment.file(path),
-            patience: self.patience,
-        };
-        match Equipped::new(policy, &surroundings) {
-            Ok(equipped) => Some(Arc::new(equipped)),
-            Err(found) => {
-                self.problems.error(file.span(), format!("{name} has errors"), None);
-                let mut problems = Problems::new(Arc::new(Source::new(name, text)));
-                for (place, message) in found {
-                    problems.error(place, message, None);
-                }
-                self.problems_of_policies.append(&mut problems.into_vec());
                 None
             }
         }

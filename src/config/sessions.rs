@@ -41,6 +41,12 @@ impl Reader<'_> {
         sessions
     }
 
+    /// Who the sandbox is, by the `session` of `[listen]`, of which nothing else counts.
+    pub(super) fn entry_of_single(&mut self, whole: &mut Table<'_>) -> WrittenEntry {
+        let Some(mut listen) = whole.table("listen", &mut self.problems) else { return WrittenEntry::Single };
+        listen.string("session", &mut self.problems).map_or(WrittenEntry::Single, WrittenEntry::Bound)
+    }
+
     /// How a connection finds its session, once these are known; `None` where an error says why that is open.
     pub(super) fn entry(
         &mut self,
@@ -65,7 +71,13 @@ impl Reader<'_> {
                 self.problems.error(id.span(), format!("no [[session]] has the id {:?}", id.get_ref()), Some(help));
                 None
             }
-            WrittenEntry::Anonymous => {
+            WrittenEntry::Single if self.ids.len() > 1 => {
+                let help = "write session = \"ID\" in [listen]";
+                self.problems.error(0..0, format!("which session? the ids are {}", self.ids.join(", ")), Some(help.into()));
+                None
+            }
+            WrittenEntry::Single if !self.ids.is_empty() => self.ids.first().cloned().map(Entry::Bound),
+            WrittenEntry::Anonymous | WrittenEntry::Single => {
                 if default.is_none() && !self.problems.has_errors() {
                     self.problems.error(0..0, "nothing says what is allowed: there is no [policy]", Some(POLICY_HELP.into()));
                 }
@@ -137,7 +149,7 @@ impl Reader<'_> {
     /// Whether anyone can come in as this session.
     fn check_reach(&mut self, id: &str, span: &Range<usize>, entry: &WrittenEntry) {
         match entry {
-            WrittenEntry::Bound(here) if here.get_ref() == id => {}
+            WrittenEntry::Bound(here) if here.get_ref() == id || self.single.is_some() => {}
             WrittenEntry::Bound(_) | WrittenEntry::Anonymous => {
                 let help = "write require_session = true in [listen], or session with this id";
                 self.problems.warning(
@@ -146,7 +158,7 @@ impl Reader<'_> {
                     Some(help.into()),
                 );
             }
-            WrittenEntry::Required => {}
+            WrittenEntry::Required | WrittenEntry::Single => {}
         }
     }
 

@@ -33,16 +33,18 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Makes lists of what can be used in a document; what cannot is an error and left out.
-    pub(super) fn compile(document: &Document, problems: &mut Problems) -> Self {
+    /// Makes lists of what can be used in a document and of what is added to it; what cannot is an error and left out.
+    pub(super) fn compile(document: &Document, added: Added, problems: &mut Problems) -> Self {
         let mut allow = compile_entries(&document.control_plane, ListKind::ControlPlane, problems);
-        let own = compile_entries(&document.allow, ListKind::Allow, problems);
+        let mut own = compile_entries(&document.allow, ListKind::Allow, problems);
+        own.extend(added.allow);
         let included = included(document, problems);
         if document.level() != Access::None {
             allow.extend(own);
             allow.extend(included);
         }
         let mut deny = compile_entries(&document.deny, ListKind::Deny, problems);
+        deny.extend(added.deny);
         for entry in &mut deny {
             entry.pattern.widen_to_every_port();
         }
@@ -63,7 +65,15 @@ impl Rules {
     }
 }
 
-fn compile_hosts(written: &[Spanned<String>], list: ListKind, problems: &mut Problems) -> Vec<Entry> {
+/// Entries beside those of a document.
+#[derive(Default)]
+pub(super) struct Added {
+    pub(super) allow: Vec<Entry>,
+    pub(super) deny: Vec<Entry>,
+}
+
+/// Plain entries of hosts.
+pub(super) fn compile_hosts(written: &[Spanned<String>], list: ListKind, problems: &mut Problems) -> Vec<Entry> {
     let plain = |host: &Spanned<String>| WrittenEntry { host: host.clone(), speaks: None, until: None, report: false, intercept: None };
     compile_entries(&written.iter().map(plain).collect::<Vec<_>>(), list, problems)
 }

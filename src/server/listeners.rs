@@ -59,10 +59,13 @@ pub(crate) struct Listeners {
     pub(crate) streams: Vec<(Door, TcpListener)>,
     /// Of the DNS door.
     pub(crate) datagrams: Vec<UdpSocket>,
+    /// All of them listen in another network than the one that this process dials in.
+    pub(crate) elsewhere: bool,
 }
 
 impl Listeners {
-    pub(super) fn bind(listen: &Listen) -> Result<Self, StartError> {
+    /// What a configuration names.
+    pub(crate) fn bind(listen: &Listen) -> Result<Self, StartError> {
         let mut listeners = Self::default();
         if let Some(address) = listen.dns {
             let (stream, datagrams) = bind_both(address)?;
@@ -75,6 +78,13 @@ impl Listeners {
             }
         }
         Ok(listeners)
+    }
+
+    /// Where the first listener of a door listens.
+    pub(crate) fn address(&self, door: Door) -> Result<SocketAddr, StartError> {
+        let listener = self.streams.iter().find(|(known, _)| *known == door).map(|(_, listener)| listener);
+        let listener = listener.ok_or_else(|| StartError(format!("nothing listens for {}", door.as_str())))?;
+        listener.local_addr().map_err(StartError::new)
     }
 
     /// The name of each door and where it listens.

@@ -19,9 +19,10 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::{git::Git, stage::random_word};
+use super::git::Git;
 use crate::{
     backend::{Backend, BackendBody, Call},
+    command::stage::random_word,
     github::{
         ContentEncoding, ProtocolVersion,
         route::{self, Kind, Route},

@@ -71,7 +71,7 @@ mod tests {
     use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
     use super::*;
-    use crate::command::demo::{repository::USER, stage::Stage};
+    use crate::command::{demo::repository::USER, stage::Stage};
 
     async fn stage() -> (Stage, PrivateRepository, Git, PathBuf) {
         let stage = Stage::new().unwrap();

@@ -1,11 +1,11 @@
-//! A directory for the length of the story.
+//! A directory for as long as something goes on.
 
 use std::{
     env,
     fs::{self, DirBuilder},
     io,
     os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aws_lc_rs::rand;
@@ -19,13 +19,12 @@ pub(super) struct Stage(PathBuf);
 
 impl Stage {
     pub(super) fn new() -> io::Result<Self> {
-        let path = env::temp_dir().canonicalize()?.join(format!("tidegate-demo-{}", random_word()?));
+        let path = env::temp_dir().canonicalize()?.join(format!("tidegate-{}", random_word()?));
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 
-    #[cfg(test)]
-    pub(super) fn path(&self) -> &std::path::Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 

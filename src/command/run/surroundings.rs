@@ -1,0 +1,122 @@
+//! What COMMAND finds around it: its environment, whom it trusts, and which of the caller's files it does not see.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf, absolute},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{Failure, inside, scrub::scrub, settings::NOWHERE};
+use crate::{
+    audit::Target,
+    authority::Trusted,
+    command::{
+        env::variables::{Gate, Proxy},
+        stage::Stage,
+    },
+    config::{Config, Environment, default_state},
+    confine::files::{BUNDLE, credentials, sockets},
+    credentials::Credential,
+    destination::{Destination, Host},
+    secret::Secret,
+};
+
+/// Where the bundle lies that COMMAND is told to trust; the key store lies beside it.
+pub(super) enum Bundle {
+    /// In the file system behind the walls.
+    Inside,
+    /// In a directory of this machine that is gone with this value.
+    Outside(Stage),
+}
+
+impl Bundle {
+    /// Writes it where COMMAND sees the caller's files.
+    pub(super) fn write(trusted: &Trusted) -> io::Result<Self> {
+        let stage = Stage::new()?;
+        let bundle = Self::Outside(stage);
+        fs::write(bundle.path(), &trusted.pem)?;
+        fs::write(bundle.path().with_extension(KEY_STORE), &trusted.key_store)?;
+        Ok(bundle)
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Inside => BUNDLE.into(),
+            Self::Outside(stage) => stage.path().join("ca-bundle.pem"),
+        }
+    }
+}
+
+/// COMMAND's environment: the caller's without what leads to a credential or around the gate, and what leads to the gate.
+pub(super) fn environment(
+    config: &Config,
+    proxy: SocketAddr,
+    bundle: &Bundle,
+    token: &Secret,
+) -> Result<Vec<(OsString, OsString)>, Failure> {
+    let had_token = env::var_os(GITHUB_TOKEN).is_some();
+    let held: Vec<_> = named(config).filter_map(Credential::held).collect();
+    let mut kept = scrub(env::vars_os(), &held).map_err(|_| Failure(TOO_MANY.into()))?.kept;
+    let bundle = bundle.path();
+    let github: Vec<_> = config.github.iter().map(|github| github.host.clone()).collect();
+    let gate = Gate {
+        proxy: &Proxy::new(Destination { host: Host::Ip(proxy.ip()), port: proxy.port() }),
+        bundle: &bundle,
+        key_store: Some(&bundle.with_extension(KEY_STORE)),
+        wgetrc: None,
+        github: &github,
+        token: Some(token),
+    };
+    let mut variables = gate.variables(&|name| kept.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()));
+    if had_token && github.is_empty() {
+        variables.push((GITHUB_TOKEN.into(), String::from_utf8_lossy(token.expose()).into_owned().into()));
+    }
+    kept.retain(|(known, _)| variables.iter().all(|(name, _)| known != name.as_str()));
+    kept.extend(variables.into_iter().map(|(name, value)| (name.into(), value)));
+    Ok(kept)
+}
+
+/// Every real credential that a configuration names.
+fn named(config: &Config) -> impl Iterator<Item = &Credential> {
+    let policies = config.policy.iter().chain(config.sessions.iter().map(|session| &session.policy));
+    let of_sessions = config.sessions.iter().filter_map(|session| session.credential.as_deref());
+    let of_github = config.github.iter().filter_map(|github| github.credential.as_deref());
+    policies.flat_map(|policy| policy.all_credentials()).chain(of_sessions).chain(of_github)
+}
+
+/// What lies behind the walls. The file of the configuration is hidden with what it names: it may hold a password.
+pub(super) fn files(
+    config: &Config,
+    configuration: Option<&Path>,
+    environment: &dyn Environment,
+    trusted: &Trusted,
+) -> Result<inside::Surroundings, Failure> {
+    let variable = |name: &str| environment.variable(name);
+    let mut hidden = credentials(variable);
+    hidden.extend(sockets()?);
+    hidden.extend(default_state(environment));
+    hidden.extend(config.state.clone());
+    for ours in named(config).filter_map(Credential::file).chain(configuration) {
+        hidden.push(absolute(ours)?);
+    }
+    if let Target::File(file) = &config.audit
+        && *file != Path::new(NOWHERE)
+    {
+        hidden.push(absolute(file)?);
+    }
+    Ok(inside::Surroundings {
+        directory: env::current_dir()?,
+        runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()),
+        hidden,
+        bundle: trusted.pem.clone(),
+        key_store: BASE64_STANDARD.encode(&trusted.key_store),
+    })
+}
+
+const TOO_MANY: &str = "there are too many credentials to keep out of COMMAND's environment";
+const GITHUB_TOKEN: &str = "GH_TOKEN";
+const KEY_STORE: &str = "p12";

@@ -1,0 +1,228 @@
+//! Callers of `tidegate run`, and what their commands came to.
+
+#[path = "../proxy/harness/dns.rs"]
+pub(crate) mod dns;
+#[path = "../proxy/harness/wait.rs"]
+pub(crate) mod wait;
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use tempfile::TempDir;
+
+pub(crate) use self::{
+    dns::{Answer, Dns},
+    wait::{eventually, poll},
+};
+
+/// The user without rights that every Linux knows.
+const NOBODY: u32 = 65534;
+
+/// Somebody with a home, who has a Tidegate there that is his to start.
+pub(crate) struct Caller {
+    uid: u32,
+    home: TempDir,
+}
+
+/// What a program came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// The exit status, or a signal's number below zero.
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// What it printed, of a run that must succeed and say nothing.
+    #[track_caller]
+    pub(crate) fn printed(self) -> String {
+        assert_eq!((self.status, self.err.as_str()), (0, ""), "{self:?}");
+        self.out
+    }
+}
+
+/// Root and an ordinary user, where these tests run as root; else the one who runs them.
+pub(crate) fn callers() -> Vec<Caller> {
+    match our_uid() {
+        0 => vec![Caller::new(0), Caller::new(NOBODY)],
+        uid => {
+            eprintln!("NOT TESTED AS ROOT: these tests run as user {uid}");
+            vec![Caller::new(uid)]
+        }
+    }
+}
+
+/// An ordinary user.
+pub(crate) fn user() -> Caller {
+    Caller::new(if our_uid() == 0 { NOBODY } else { our_uid() })
+}
+
+fn our_uid() -> u32 {
+    fs::metadata("/proc/self").unwrap().uid()
+}
+
+impl Caller {
+    fn new(uid: u32) -> Self {
+        let home = tempfile::tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let caller = Self { uid, home };
+        fs::copy(env!("CARGO_BIN_EXE_tidegate"), caller.program()).unwrap();
+        caller.give(caller.home());
+        caller
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
+        self.home().join("tidegate")
+    }
+
+    fn give(&self, path: &Path) {
+        if our_uid() == 0 {
+            chown(path, Some(self.uid), Some(self.uid)).unwrap();
+        }
+    }
+
+    /// Writes a file into the home.
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.home().join(name);
+        fs::write(&path, content).unwrap();
+        self.give(&path);
+        path
+    }
+
+    /// A program of this caller's, in the home and with nothing of the tests' environment.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.home()).env_clear().env("HOME", self.home()).env("PATH", PATH).env("TIDEGATE", self.program());
+        if our_uid() != self.uid {
+            command.uid(self.uid).gid(self.uid);
+        }
+        command
+    }
+
+    /// `tidegate run` with options, a "--" and a command among them.
+    pub(crate) fn tidegate(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(self.program());
+        command.arg("run").args(arguments);
+        command
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        end(&mut self.tidegate(arguments), b"")
+    }
+
+    /// Runs a shell script inside, with nothing but the default policy.
+    #[track_caller]
+    pub(crate) fn shell(&self, script: &str) -> Ended {
+        self.run(&["--", "sh", "-c", script])
+    }
+}
+
+/// Runs a program to its end, with this as its stdin.
+#[track_caller]
+pub(crate) fn end(command: &mut Command, stdin: &[u8]) -> Ended {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", command.get_program().display()));
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    wait_for(child)
+}
+
+/// Waits for a program whose outputs are pipes.
+#[track_caller]
+pub(crate) fn wait_for(child: Child) -> Ended {
+    wait_while(child, 1)
+}
+
+/// The same for one that waits for much itself.
+#[track_caller]
+pub(crate) fn wait_long_for(child: Child) -> Ended {
+    wait_while(child, 6)
+}
+
+#[track_caller]
+fn wait_while(mut child: Child, patience: usize) -> Ended {
+    let [out, err] = [gather(child.stdout.take()), gather(child.stderr.take())];
+    let status = (0..patience).find_map(|_| poll(|| child.try_wait().unwrap()));
+    let Some(status) = status else {
+        let _ = child.kill();
+        panic!("it does not end: {:?} {:?}", out.join(), err.join())
+    };
+    let status = status.code().unwrap_or_else(|| -status.signal().unwrap());
+    Ended { status, out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+fn gather(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = pipe.unwrap().read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// The processes of this machine that have a word among their arguments.
+pub(crate) fn processes_with(word: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    all.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(word)).collect()
+}
+
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An origin that answers every request for `hello`, and counts.
+pub(crate) struct Origin {
+    port: u16,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = Self { port: listener.local_addr().unwrap().port(), asked: Arc::default() };
+        let asked = Arc::clone(&origin.asked);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                asked.fetch_add(1, Ordering::Relaxed);
+                thread::spawn(move || {
+                    let mut request = [0; 4096];
+                    let _ = stream.read(&mut request);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+                });
+            }
+        });
+        origin
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connections so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}

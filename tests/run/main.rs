@@ -1,0 +1,19 @@
+//! `tidegate run` as its callers see it: root and an ordinary user, with real shells, terminals and clients.
+//!
+//! - `statuses`: how a run ends, what it says, and what COMMAND is given
+//! - `signals`: what is sent to Tidegate reaches COMMAND
+//! - `terminals`: job control, by the shells that people use
+//! - `refusals`: what COMMAND sees of a refusal, and what its caller is told at the end
+//! - `settings`: what the options and a configuration come to
+//! - `leftovers`: nothing outlives a run, however it ends
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
+
+#[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
+mod harness;
+mod leftovers;
+mod refusals;
+mod settings;
+mod signals;
+mod statuses;
+mod terminals;
