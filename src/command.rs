@@ -44,7 +44,7 @@ pub struct Console<'c> {
 /// Runs one command line, the program's name first, in this process.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(status) = run::step(&arguments) {
+    if let Some(status) = run::step(&arguments).or_else(|| demo::step(&arguments)) {
         return ExitCode::from(status);
     }
     let (mut out, mut err) = (io::stdout(), io::stderr());

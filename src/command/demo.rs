@@ -1,32 +1,35 @@
-//! `tidegate demo`: the real server and a sandbox's side of it, on loopback, with an origin and a name server of its own.
+//! `tidegate demo`: an agent in a sandbox as `tidegate run` makes it, with an internet of this machine's own.
 
 mod client;
 mod names;
 mod origin;
-mod git;
+mod home;
 mod repository;
+mod agent;
+mod story;
+mod hosts;
 mod work;
 
-use std::{
-    fmt::Write as _,
-    io::{self, PipeWriter, Read},
-    net::{Ipv4Addr, SocketAddr},
-    os::fd::AsRawFd,
-    sync::Arc,
-    time::{Duration, SystemTime},
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    runtime::{self, Runtime},
+    select,
 };
 
-use tokio::{runtime, select, sync::mpsc, time::timeout};
-
+pub(super) use self::agent::step;
 use self::{
-    client::{Client, Exchange},
-    git::{Git, holds},
+    agent::Agent,
+    home::{Home, holds},
+    hosts::{Internet, ZONE},
     names::NameServer,
     repository::{NAME, PrivateRepository},
+    story::Story,
     work::BRANCH,
 };
 use super::{
     Console, DONE, FAILED,
+    run::{Failure, Isolation, Job, SIGNALLED, Sandbox, Settings, pair},
     stage::{self, Stage},
 };
 use crate::{
@@ -40,9 +43,8 @@ use crate::{
         Policy,
         grant::{Grant, RepositoryGrant},
     },
-    reason::Reason,
     secret::Secret,
-    server::{Order, Server},
+    server::seal,
     sessions::{Entry, SessionSettings},
 };
 
@@ -52,9 +54,9 @@ use crate::{
 pub(super) struct Arguments {}
 
 pub(super) fn run(console: &mut Console<'_>) -> io::Result<u8> {
-    match tell(console.clock) {
+    match tell(console) {
         Ok(story) => {
-            write!(console.out, "{story}")?;
+            write!(console.out, "{}", story.told())?;
             Ok(DONE)
         }
         Err(Failure(why)) => {
@@ -64,232 +66,187 @@ pub(super) fn run(console: &mut Console<'_>) -> io::Result<u8> {
     }
 }
 
-/// What went otherwise than it should.
-#[derive(Debug)]
-struct Failure(String);
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Plays the whole story. The records go through a pipe, so that nothing is left of the demo, however it ends.
-fn tell(clock: fn() -> SystemTime) -> Result<String, Failure> {
-    let (mut reader, writer) = io::pipe()?;
-    let stage = Stage::new()?;
+/// Plays the whole story: behind walls, or where there are none to be had, without.
+fn tell(console: &Console<'_>) -> Result<Story, Failure> {
+    seal()?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (mut story, secrets) = runtime.block_on(play(&stage, &writer, clock))?;
-    // Every writer has to be gone before the pipe has an end: the server's with the runtime, and ours.
-    drop((runtime, writer));
-    let mut records = String::new();
-    reader.read_to_string(&mut records)?;
+    let stage = Stage::new()?;
+    let mut interrupted = runtime.spawn(stage::interrupted());
+    let set = runtime.block_on(async {
+        select! {
+            set = Set::build(&stage) => set,
+            _ = &mut interrupted => Err(interrupted_by_somebody()),
+        }
+    })?;
+    let mut story = match play(Isolation::Netns, BEHIND_WALLS, &set, &runtime, console) {
+        Ok(played) => played?,
+        Err(Failure(why)) => {
+            let beginning = format!("There are NO WALLS around the sandbox: {why}\n{WITHOUT_WALLS}");
+            play(Isolation::Env, &beginning, &set, &runtime, console)??
+        }
+    };
+    // Somebody may have chosen a moment in which nobody passed it on.
+    if interrupted.is_finished() {
+        return Err(interrupted_by_somebody());
+    }
+    let records = fs::read_to_string(&set.records)?;
+    let (count, shown) = (records.lines().count(), records.lines().filter(|record| is_shown(record)).collect::<Vec<_>>());
     story.scene("What its owner has: a record of each decision (the [audit] file)");
-    story.text(&records);
-    if holds(story.0.as_bytes(), &secrets.each_ref().map(Vec::as_slice)) {
+    story.text(&shown.join("\n"));
+    story.note(&format!("these are the refusals and the pushes of {count} records"));
+    let secrets = set.repository.secrets();
+    let needles = secrets.each_ref().map(Vec::as_slice);
+    if holds(story.told().as_bytes(), &needles) || holds(records.as_bytes(), &needles) {
         return Err(Failure("the real credential is in what was told".to_owned()));
     }
-    Ok(story.0)
-}
-
-/// What the story is about.
-struct Set<'s> {
-    origin: SocketAddr,
-    names: NameServer,
-    repository: PrivateRepository,
-    git: Git,
-    /// The token of the sandbox's session.
-    token: String,
-    policy: String,
-    records: &'s PipeWriter,
-}
-
-/// Sets the stage, plays the scenes, and ends the server. Gives back the story, and what may not be in it.
-async fn play(stage: &Stage, records: &PipeWriter, clock: fn() -> SystemTime) -> Result<(Story, [Vec<u8>; 2]), Failure> {
-    let origin = origin::start().await?;
-    let set = Set {
-        origin,
-        names: NameServer::start(&[(ORIGIN, Ipv4Addr::LOCALHOST), (ALIAS, METADATA)]).await?,
-        repository: PrivateRepository::start(&stage.room("origin")?).await?,
-        git: Git::new(&stage.room("sandbox")?)?,
-        token: stage::random_word()?,
-        policy: policy_text(origin),
-        records,
-    };
-    let server = Server::bind(config(&set)?, clock).map_err(|error| Failure(error.to_string()))?;
-    let address = |wanted| {
-        let found = server.addresses().into_iter().find(|(name, _)| *name == wanted).map(|(_, address)| address);
-        found.ok_or_else(|| Failure(format!("the server says nothing of its {wanted} listener")))
-    };
-    let proxy = address("proxy")?.parse().map_err(|error| Failure(format!("the proxy listens nowhere: {error}")))?;
-    set.git.point_to(&format!("http://{}/git", address("git")?), "x", &set.token)?;
-    let (orders, received) = mpsc::channel(1);
-    let serving = tokio::spawn(server.run(received));
-    let late = |_| Failure(format!("it took longer than {} seconds", PATIENCE.as_secs()));
-    let client = Client::new(proxy, &set.token);
-    let story = select! {
-        played = timeout(PATIENCE, scenes(&client, &set)) => played.map_err(late)??,
-        interrupted = stage::interrupted() => return Err(interrupted.map_or_else(Failure::from, |()| Failure("it was interrupted".into()))),
-    };
-    let _ = orders.send(Order::Drain).await;
-    timeout(PATIENCE, serving).await.map_err(late)?.map_err(|error| Failure(error.to_string()))?;
-    Ok((story, set.repository.secrets()))
-}
-
-async fn scenes(client: &Client, set: &Set<'_>) -> Result<Story, Failure> {
-    let mut story = Story(String::from("Everything here happens on this machine: server, sandbox, origin and name server.\n"));
-    story.scene("The policy of this sandbox");
-    story.text(&set.policy);
-    story.scene("What its session was granted");
-    story.text(&format!("[[session.repository]]\nname = \"{NAME}\"\naccess = \"write\"\npush = [\"refs/heads/{BRANCH}\"]\n"));
-
-    let allowed = format!("{ORIGIN}:{}", set.origin.port());
-    story.scene(&format!("An allowed host: https://{allowed}/"));
-    let (opened, tunnel) = client.connect(&allowed).await?;
-    story.exchange(&opened, 200, None)?;
-    let tunnel = tunnel.ok_or_else(|| Failure("there is no tunnel".to_owned()))?;
-    let inside = client::get_over_tls(tunnel, ORIGIN).await?;
-    story.note("inside the tunnel, TLS up to the origin's own certificate; nobody on the way reads this");
-    story.exchange(&inside, 200, None)?;
-
-    story.scene(&format!("A host that no entry allows: https://{REFUSED}/"));
-    story.exchange(&client.connect(&format!("{REFUSED}:443")).await?.0, 403, Some(Reason::HostNotAllowed))?;
-    story.note(&format!("the name server was never asked for it; it was asked for: {}", set.names.asked().join(", ")));
-
-    story.scene(&format!("An allowed name that leads to a cloud's metadata service: https://{ALIAS}/"));
-    story.exchange(&client.connect(&format!("{ALIAS}:443")).await?.0, 403, Some(Reason::AddressNotAllowed))?;
-
-    work::scenes(&mut story, &set.git, &set.repository).await?;
-
-    story.scene("What the sandbox may ask, since most clients hide what a proxy answers");
-    story.exchange(&client.get("/refusals").await?, 200, None)?;
     Ok(story)
 }
 
-/// What is told, so far.
-struct Story(String);
-
-impl Story {
-    fn scene(&mut self, title: &str) {
-        let _ = write!(self.0, "\n== {title}\n");
-    }
-
-    fn note(&mut self, note: &str) {
-        let _ = write!(self.0, "\n  ({note})\n");
-    }
-
-    /// A text, set in.
-    fn text(&mut self, text: &str) {
-        self.0.push('\n');
-        self.lines("  ", text);
-    }
-
-    fn lines(&mut self, before: &str, text: &str) {
-        for line in text.lines() {
-            let _ = writeln!(self.0, "{}", format!("{before}{line}").trim_end());
-        }
-    }
-
-    /// Tells an exchange, if it went as it should.
-    fn exchange(&mut self, exchange: &Exchange, status: u16, reason: Option<Reason>) -> Result<(), Failure> {
-        let Exchange { request, reply } = exchange;
-        let denied = reply.header("x-deny-reason");
-        if reply.status() != Some(status) || denied != reason.map(Reason::as_str) {
-            let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-            return Err(Failure(format!("{:?} was answered with {:?} ({denied:?})", first(request), first(&reply.head))));
-        }
-        self.0.push('\n');
-        self.lines("  > ", request);
-        self.lines("  < ", &reply.head);
-        if !reply.body.is_empty() {
-            self.lines("  <", "\n");
-            self.lines("  < ", &reply.body);
-        }
-        Ok(())
-    }
+/// Whether a record is one of those that say the most. A name that is not answered is asked for again and again.
+fn is_shown(record: &str) -> bool {
+    !record.contains("\"kind\":\"dns\"") && ["\"verdict\":\"deny\"", "\"kind\":\"push\""].iter().any(|part| record.contains(part))
 }
 
-fn policy_text(origin: SocketAddr) -> String {
-    let port = origin.port();
-    format!(
-        "allow = [\n  {{ host = \"{ORIGIN}:{port}\", tls = true }},\n  \"{ALIAS}\",\n]\n\n\
-         [addresses]\nallow = [\"127.0.0.1/32\"]  # the origin of this demo; refused otherwise\n"
-    )
+/// What the story is about.
+struct Set {
+    internet: Internet,
+    repository: PrivateRepository,
+    /// Where all of this lies, of which the sandbox sees its own home alone.
+    place: PathBuf,
+    home: Home,
+    records: PathBuf,
+    /// The token of the sandbox's session.
+    token: String,
 }
 
-fn config(set: &Set<'_>) -> Result<Config, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure(error.to_string());
-    let problem = |problems: Vec<_>| Failure(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-    let (policy, _) = Policy::parse("demo.toml", &set.policy).map_err(problem)?;
-    let granted = RepositoryGrant::pushing(RepositoryName::parse(NAME).map_err(|error| failed(&error))?, BRANCH);
-    let grant = Grant::new(vec![granted.map_err(|error| failed(&error))?]).map_err(|error| failed(&error))?;
-    let session = SessionSettings {
-        id: SESSION.into(),
-        token: Some(Secret::new(set.token.as_bytes())),
-        expires: None,
-        policy: Arc::new(Equipped::bare(policy)),
-        grant,
-        credential: None,
-    };
-    let any = Some((Ipv4Addr::LOCALHOST, 0).into());
-    Ok(Config {
-        listen: Listen { proxy: any, git: any, ..Listen::default() },
-        state: None,
-        entry: Entry::Required,
-        sessions: vec![session],
-        github: vec![github(&set.repository)?],
-        policy: None,
-        audit: Target::File(format!("/dev/fd/{}", set.records.as_raw_fd()).into()),
-        on_audit_failure: OnFailure::Refuse,
-        resolver: Resolver::Server(set.names.address()),
-        parent: None,
-        upstream_roots: Vec::new(),
-        timeouts: Timeouts::default(),
-        warnings: Vec::new(),
-    })
+impl Set {
+    async fn build(stage: &Stage) -> Result<Self, Failure> {
+        Ok(Self {
+            internet: Internet { origin: origin::start().await?, names: NameServer::start(ZONE).await? },
+            repository: PrivateRepository::start(stage.room("origin")?).await?,
+            place: stage.path().to_owned(),
+            home: Home::new(stage.room("sandbox")?)?,
+            records: stage.path().join("audit.jsonl"),
+            token: stage::random_word()?,
+        })
+    }
+
+    /// What the server outside goes by.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let problem = |problems: Vec<_>| Failure(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        let (policy, _) = Policy::parse("demo.toml", &self.internet.policy()).map_err(problem)?;
+        let session = SessionSettings {
+            id: SESSION.into(),
+            token: Some(Secret::new(self.token.as_bytes())),
+            expires: None,
+            policy: Arc::new(Equipped::bare(policy)),
+            grant: Grant::new(vec![RepositoryGrant::pushing(RepositoryName::parse(NAME)?, BRANCH)?])?,
+            credential: None,
+        };
+        let config = Config {
+            listen: Listen::default(),
+            state: None,
+            entry: Entry::Bound(SESSION.into()),
+            sessions: vec![session],
+            github: vec![github(&self.repository)?],
+            policy: None,
+            audit: Target::File(self.records.clone()),
+            on_audit_failure: OnFailure::Refuse,
+            resolver: Resolver::Server(self.internet.names.address()),
+            parent: None,
+            upstream_roots: Vec::new(),
+            timeouts: Timeouts::default(),
+            warnings: Vec::new(),
+        };
+        Ok(Settings { config, session: SESSION.into(), token: Secret::new(self.token.as_bytes()) })
+    }
 }
 
 /// The repository's server, as if it were GitHub.
 fn github(repository: &PrivateRepository) -> Result<Github, Failure> {
-    let host = Destination::parse(git::GITHUB_HOST.as_bytes(), Some(443)).map_err(|error| Failure(error.to_string()))?.host;
+    let host = Destination::parse(b"github.com", Some(443))?.host;
     Ok(Github {
         host: host.name().cloned().ok_or_else(|| Failure(format!("{host} is no name")))?,
-        git: Endpoint::parse(&repository.url()).map_err(|error| Failure(error.to_string()))?,
+        git: Endpoint::parse(&repository.url())?,
         roots: Vec::new(),
-        credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), PATIENCE))),
+        credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), Duration::ZERO))),
         public_read: false,
     })
 }
 
-const SESSION: &str = "demo";
-/// A name on the origin's certificate.
-const ORIGIN: &str = "origin.tidegate.test";
-const ALIAS: &str = "alias.tidegate.test";
-/// A host that the policy does not mention.
-const REFUSED: &str = "paste.example";
-/// Where clouds hand out credentials (RFC 3927 has the network).
-const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-
-/// Longest that the story, and then its end, may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_story_is_told_to_its_end() {
-        let story = tell(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
-        for part in [
-            "hello from the origin",
-            "x-deny-reason: host_not_allowed",
-            "x-deny-reason: address_not_allowed",
-            "[new branch]      agent/fix-1",
-            "! [remote rejected] agent/fix-1 -> main (policy: ",
-            "\"reason\":\"ref_not_granted\"",
-            "\"verdict\":\"allow\"",
-        ] {
-            assert!(story.contains(part), "{part} is missing from:\n{story}");
+/// Has an agent play the story, with or without walls. It is an error if it never began, which leaves nothing behind.
+fn play(
+    isolation: Isolation,
+    beginning: &str,
+    set: &Set,
+    runtime: &Runtime,
+    console: &Console<'_>,
+) -> Result<Result<Story, Failure>, Failure> {
+    let sandbox = Sandbox::begin(isolation, console.clock)?;
+    let doors = sandbox.doors(runtime)?;
+    let (channel, stdin) = pair()?;
+    let job = Job {
+        command: agent::command(),
+        variables: set.home.variables(),
+        directory: Some(set.home.path().to_owned()),
+        hidden: vec![set.place.clone()],
+        stdin,
+        has_terminal: false,
+        caller: console.environment,
+    };
+    let settings = set.settings()?;
+    thread::scope(|scope| {
+        let playing = scope.spawn(|| Some(scenes(Story::new(beginning), Agent::meet(channel)?, set, isolation)));
+        let ended = sandbox.run(runtime, doors, settings, job).and_then(|(status, _)| status);
+        let played = playing.join().map_err(|_| Failure("the story broke off".to_owned()))?;
+        match (ended, played) {
+            (Ok(status), _) if status > SIGNALLED => Ok(Err(interrupted_by_somebody())),
+            (Ok(_), Some(played)) => Ok(played),
+            (Err(why), Some(_)) => Ok(Err(why)),
+            (Err(why), None) => Err(why),
+            (Ok(status), None) => Err(Failure(format!("the agent ended with status {status} before it began"))),
         }
-    }
+    })
 }
+
+fn scenes(mut story: Story, mut agent: Agent, set: &Set, isolation: Isolation) -> Result<Story, Failure> {
+    story.scene("The policy of this sandbox");
+    story.text(&set.internet.policy());
+    story.scene("What its session was granted");
+    story.text(&format!("[[session.repository]]\nname = \"{NAME}\"\naccess = \"write\"\npush = [\"refs/heads/{BRANCH}\"]\n"));
+
+    let proxy = agent.variable("HTTPS_PROXY")?.trim_start_matches("http://");
+    let proxy: SocketAddr = proxy.parse().map_err(|error| Failure(format!("{proxy:?} is no proxy: {error}")))?;
+    hosts::scenes(&mut story, &mut agent, &set.internet, isolation, proxy)?;
+    work::scenes(&mut story, &mut agent, &set.repository)?;
+
+    story.scene("The only token in the sandbox");
+    let shown = agent.run(&["printenv", "GH_TOKEN"])?.succeed()?;
+    story.ran(&shown);
+    if shown.printed.trim_end() != set.token {
+        return Err(Failure("GH_TOKEN is not the token of the session".into()));
+    }
+    work::search(&agent, &set.home, &set.repository)?;
+    story.note(
+        "it proves this session, and opens nothing anywhere else; the credential of the repository is in no file of the sandbox, \
+         not in its environment, and in nothing that it was told",
+    );
+
+    story.scene("What the sandbox may ask, since most clients hide what a proxy answers");
+    let page = client::Page { tls: false, host: proxy.ip().to_string(), port: proxy.port(), path: "/refusals".to_owned() };
+    for exchange in agent.get(&page, None)? {
+        story.exchange(&exchange, 200, None)?;
+    }
+    Ok(story)
+}
+
+fn interrupted_by_somebody() -> Failure {
+    Failure("it was interrupted".to_owned())
+}
+
+const BEHIND_WALLS: &str = "Everything here happens on this machine: server, sandbox, origin and name server. The sandbox is one of \
+                            tidegate run:\nnamespaces of its own, whose only way out is the server.";
+const WITHOUT_WALLS: &str = "So here variables alone lead it, and what does not follow them would go anywhere. Everything happens on \
+                             this machine.";
+
+const SESSION: &str = "demo";

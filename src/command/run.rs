@@ -12,11 +12,14 @@ mod signals;
 mod summary;
 
 use std::{
+    env,
     ffi::OsString,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    thread,
-    time::Duration,
+    os::fd::{AsFd, OwnedFd},
+    path::{self, PathBuf},
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
 };
 
 use clap::ValueEnum;
@@ -28,11 +31,15 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use self::inside::{OURS, step};
+pub(super) use self::{
+    channel::{pair, receive, send},
+    inside::{OURS, OURSELVES, SIGNALLED, step},
+    settings::Settings,
+    surroundings::Job,
+};
 use self::{
     inside::{Start, Told},
     room::{Events, GONE, Room},
-    settings::Settings,
     signals::{CONTINUE, Signals},
     surroundings::Bundle,
     terminal::{Next, Terminal, suspend},
@@ -44,6 +51,7 @@ use crate::{
     metrics::Door,
     policy::grant::RepositoryGrant,
     server::{Listeners, Order, Server, seal},
+    sessions::Refusal,
 };
 
 /// Run a command whose only way out is Tidegate
@@ -76,14 +84,14 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Isolation {
+pub(super) enum Isolation {
     Netns,
     Env,
 }
 
 /// Why there is no run, or no more of it.
 #[derive(Debug)]
-struct Failure(String);
+pub(super) struct Failure(pub(super) String);
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -103,56 +111,99 @@ pub(super) fn run(arguments: &Arguments, log_format: LogFormat, console: &mut Co
 
 /// From the arguments to COMMAND's exit status.
 fn lead(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>) -> Result<u8, Failure> {
+    let isolation = arguments.isolation;
+    let hint = |failure| if isolation == Isolation::Netns { without_walls(failure) } else { failure };
     // Before anything is read that is nobody else's to see.
     seal().map_err(|error| Failure(format!("cannot keep other processes out of its memory: {error}")))?;
-    let room = match arguments.isolation {
-        Isolation::Netns => Room::confined()?,
-        Isolation::Env => Room::unconfined()?,
-    };
-    let clock = console.clock;
-    let making = thread::spawn(move || {
-        let authority = Authority::make(clock())?;
-        let trusted = Trusted::beside_the_system(authority.pem());
-        Ok::<_, AuthorityError>((authority, trusted))
-    });
-    if arguments.isolation == Isolation::Netns {
-        room.map_ids().map_err(without_walls)?;
-    }
-    let Settings { config, session, token } = Settings::read(arguments, console)?;
+    let sandbox = Sandbox::begin(isolation, console.clock).map_err(hint)?;
+    let settings = Settings::read(arguments, console)?;
     set_up_log("error", log_format, console).map_err(Failure)?;
-    let (authority, trusted) = making.join().map_err(|_| Failure("the certificate authority could not be made".into()))??;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (doors, bundle, files) = match arguments.isolation {
-        Isolation::Netns => {
-            let files = surroundings::files(&config, arguments.config.as_deref(), console.environment, &trusted)?;
-            (closed_doors(&room, &runtime)?, Bundle::Inside, Some(files))
-        }
-        Isolation::Env => {
-            console.say(format_args!("tidegate: {NOT_CONFINED}"));
-            (open_doors(&runtime)?, Bundle::write(&trusted)?, None)
-        }
-    };
-    let environment = surroundings::environment(&config, doors.address(Door::Proxy)?, &bundle, &token)?;
-    let server = {
-        let _context = runtime.enter();
-        Server::over(doors, Some(authority), config, clock)?
-    };
-    let session = server.session(&session).ok_or_else(|| Failure("the session is lost".into()))?;
-    let mut terminal = Terminal::open();
-    let start = Start {
-        command: arguments.command.clone(),
-        environment,
-        foreground: terminal.as_mut().is_some_and(Terminal::lend_at_start),
-        files,
-    };
-    let status = runtime.block_on(conduct(server, room, &start, &mut terminal));
-    if let Some(terminal) = &mut terminal {
-        terminal.take_back();
+    let doors = sandbox.doors(&runtime).map_err(hint)?;
+    if isolation == Isolation::Env {
+        console.say(format_args!("tidegate: {NOT_CONFINED}"));
     }
-    for line in summary::lines(&session.refusals()) {
+    let job = Job {
+        command: arguments.command.clone(),
+        variables: env::vars_os().collect(),
+        directory: None,
+        // It may hold a password, and so is hidden with what it names.
+        hidden: arguments.config.iter().map(path::absolute).collect::<io::Result<_>>()?,
+        stdin: io::stdin().as_fd().try_clone_to_owned()?,
+        has_terminal: true,
+        caller: console.environment,
+    };
+    let (status, refusals) = sandbox.run(&runtime, doors, settings, job)?;
+    for line in summary::lines(&refusals) {
         console.say(format_args!("tidegate: {line}"));
     }
     status
+}
+
+/// Namespaces or none, and the authority that COMMAND is to trust: both on their way.
+pub(super) struct Sandbox {
+    isolation: Isolation,
+    room: Room,
+    making: JoinHandle<Result<(Authority, Trusted), AuthorityError>>,
+    clock: fn() -> SystemTime,
+}
+
+impl Sandbox {
+    /// Has to be called by the main thread, which what is inside ends with.
+    pub(super) fn begin(isolation: Isolation, clock: fn() -> SystemTime) -> Result<Self, Failure> {
+        let room = match isolation {
+            Isolation::Netns => Room::confined()?,
+            Isolation::Env => Room::unconfined()?,
+        };
+        let making = thread::spawn(move || {
+            let authority = Authority::make(clock())?;
+            let trusted = Trusted::beside_the_system(authority.pem());
+            Ok((authority, trusted))
+        });
+        if isolation == Isolation::Netns {
+            room.map_ids()?;
+        }
+        Ok(Self { isolation, room, making, clock })
+    }
+
+    /// The doors inside, where nothing else can be reached; without walls some on this machine's loopback, which nobody is led to but by
+    /// variables.
+    pub(super) fn doors(&self, runtime: &Runtime) -> Result<Listeners, Failure> {
+        match self.isolation {
+            Isolation::Netns => closed_doors(&self.room, runtime),
+            Isolation::Env => open_doors(runtime),
+        }
+    }
+
+    /// Runs COMMAND to its end: how it ended, and what it was refused.
+    pub(super) fn run(
+        self,
+        runtime: &Runtime,
+        doors: Listeners,
+        settings: Settings,
+        job: Job<'_>,
+    ) -> Result<(Result<u8, Failure>, Vec<Refusal>), Failure> {
+        let Settings { config, session, token } = settings;
+        let (authority, trusted) = self.making.join().map_err(|_| Failure("the certificate authority could not be made".into()))??;
+        let (bundle, files) = match self.isolation {
+            Isolation::Netns => (Bundle::Inside, Some(surroundings::files(&config, &job, &trusted)?)),
+            Isolation::Env => (Bundle::write(&trusted)?, None),
+        };
+        let environment = surroundings::environment(&config, job.variables, doors.address(Door::Proxy)?, &bundle, &token)?;
+        let server = {
+            let _context = runtime.enter();
+            Server::over(doors, Some(authority), config, self.clock)?
+        };
+        let session = server.session(&session).ok_or_else(|| Failure("the session is lost".into()))?;
+        let mut terminal = if job.has_terminal { Terminal::open() } else { None };
+        let foreground = terminal.as_mut().is_some_and(Terminal::lend_at_start);
+        let start = Start { command: job.command, environment, foreground, files };
+        let status = runtime.block_on(conduct(server, self.room, &start, job.stdin, &mut terminal));
+        if let Some(terminal) = &mut terminal {
+            terminal.take_back();
+        }
+        Ok((status, session.refusals()))
+    }
 }
 
 /// The doors inside, where nothing else can be reached.
@@ -184,11 +235,13 @@ fn without_walls(Failure(why): Failure) -> Failure {
 }
 
 /// Has COMMAND started, serves it, passes on what it is sent, and ends with it.
-async fn conduct(server: Server, room: Room, start: &Start, terminal: &mut Option<Terminal>) -> Result<u8, Failure> {
+async fn conduct(server: Server, room: Room, start: &Start, stdin: OwnedFd, terminal: &mut Option<Terminal>) -> Result<u8, Failure> {
     let mut signals = Signals::new()?;
     let (orders, received) = mpsc::channel(1);
     let serving = tokio::spawn(server.run(received));
-    let mut events = tell(room.start(start, terminal.as_ref())?);
+    let mut events = tell(room.start(start, stdin.as_fd(), terminal.as_ref())?);
+    // It is COMMAND's alone, so that its other end learns when COMMAND is gone.
+    drop(stdin);
     let ended = loop {
         select! {
             signal = signals.next() => room.signal(signal),

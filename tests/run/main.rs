@@ -5,10 +5,12 @@
 //! - `terminals`: job control, by the shells that people use
 //! - `refusals`: what COMMAND sees of a refusal, and what its caller is told at the end
 //! - `settings`: what the options and a configuration come to
+//! - `demo`: `tidegate demo`, which plays in such a run
 //! - `leftovers`: nothing outlives a run, however it ends
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
+mod demo;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;
 mod leftovers;

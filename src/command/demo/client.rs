@@ -1,77 +1,101 @@
-//! The sandbox's side: what a client sends to its proxy, and what comes back, as text to show.
+//! A client in the sandbox: what it sends, and what comes back, as text to show.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
+use serde::{Deserialize, Serialize};
 
-/// A client of one proxy, with the token of its session.
-pub(super) struct Client {
-    proxy: SocketAddr,
-    token: String,
+/// What is asked for: `https` where there is TLS, else `http`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Page {
+    pub(super) tls: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) path: String,
+}
+
+/// As a URL.
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tls, path, .. } = self;
+        write!(f, "{}://{}{path}", if *tls { "https" } else { "http" }, self.authority())
+    }
 }
 
 /// A request as it was sent and what it was answered.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Exchange {
     pub(super) request: String,
     pub(super) reply: Reply,
 }
 
 /// An answer in text.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Reply {
     /// Status line and fields, a line each.
     pub(super) head: String,
     pub(super) body: String,
 }
 
-impl Client {
-    pub(super) fn new(proxy: SocketAddr, token: &str) -> Self {
-        Self { proxy, token: token.to_owned() }
-    }
-
-    /// Asks for a tunnel; there is one where the answer is 200.
-    pub(super) async fn connect(&self, target: &str) -> io::Result<(Exchange, Option<BufReader<TcpStream>>)> {
-        let request = format!("CONNECT {target} HTTP/1.1\nHost: {target}\nProxy-Authorization: Bearer {}\n", self.token);
-        let mut stream = BufReader::new(TcpStream::connect(self.proxy).await?);
-        send(&mut stream, &request).await?;
-        let head = read_head(&mut stream).await?;
-        let reply = Reply { head, body: String::new() };
-        if reply.status() == Some(200) {
-            return Ok((Exchange { request, reply }, Some(stream)));
+impl Page {
+    /// Asks for it, by a proxy or straight away. Of a proxy a tunnel is asked for first where there is TLS, and nothing else where there
+    /// is no tunnel. Trusts the test CA alone.
+    pub(super) fn get(&self, proxy: Option<SocketAddr>) -> io::Result<Vec<Exchange>> {
+        let Self { tls, host, port, path } = self;
+        let stream = match proxy {
+            Some(proxy) => TcpStream::connect(proxy),
+            None => TcpStream::connect((host.as_str(), *port)),
+        };
+        let stream = stream?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = BufReader::new(stream);
+        let authority = self.authority();
+        let get = |target: &str| format!("GET {target} HTTP/1.1\nHost: {authority}\nConnection: close\n");
+        let mut exchanges = Vec::new();
+        match (tls, proxy) {
+            (false, None) => return Ok(vec![exchange(&mut stream, get(path))?]),
+            (false, Some(_)) => return Ok(vec![exchange(&mut stream, get(&self.to_string()))?]),
+            (true, None) => {}
+            (true, Some(_)) => {
+                let connect = exchange(&mut stream, format!("CONNECT {host}:{port} HTTP/1.1\nHost: {host}:{port}\n"))?;
+                let opened = connect.reply.status() == Some(200);
+                exchanges.push(connect);
+                if !opened {
+                    return Ok(exchanges);
+                }
+            }
         }
-        let reply = read_body(&mut stream, reply).await?;
-        Ok((Exchange { request, reply }, None))
+        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::new(trusting()?), name).map_err(io::Error::other)?;
+        // The server waits for us to begin: nothing of it was read ahead.
+        exchanges.push(exchange(&mut BufReader::new(StreamOwned::new(session, stream.into_inner())), get(path))?);
+        Ok(exchanges)
     }
 
-    /// Asks for a page of the proxy itself.
-    pub(super) async fn get(&self, path: &str) -> io::Result<Exchange> {
-        let mut stream = BufReader::new(TcpStream::connect(self.proxy).await?);
-        let Self { proxy, token } = self;
-        let request = format!("GET {path} HTTP/1.1\nHost: {proxy}\nProxy-Authorization: Bearer {token}\nConnection: close\n");
-        exchange(&mut stream, request).await
+    /// Without the port that goes without saying.
+    fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if *port == if self.tls { 443 } else { 80 } { host.clone() } else { format!("{host}:{port}") }
     }
 }
 
-/// Speaks TLS with `host` through a tunnel, trusting the test CA alone, and asks for its front page.
-pub(super) async fn get_over_tls(tunnel: BufReader<TcpStream>, host: &str) -> io::Result<Exchange> {
+fn trusting() -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(CA).map_err(io::Error::other)?).map_err(io::Error::other)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let mut stream = BufReader::new(TlsConnector::from(Arc::new(config)).connect(name, tunnel).await?);
-    exchange(&mut stream, format!("GET / HTTP/1.1\nHost: {host}\nConnection: close\n")).await
+        .map_err(io::Error::other)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl Reply {
@@ -85,38 +109,26 @@ impl Reply {
     }
 }
 
-async fn exchange(stream: &mut (impl AsyncBufRead + AsyncWriteExt + Unpin), request: String) -> io::Result<Exchange> {
-    send(stream, &request).await?;
-    let head = read_head(stream).await?;
-    let reply = read_body(stream, Reply { head, body: String::new() }).await?;
-    Ok(Exchange { request, reply })
-}
-
-async fn send(stream: &mut (impl AsyncWriteExt + Unpin), request: &str) -> io::Result<()> {
-    stream.write_all(format!("{request}\n").replace('\n', "\r\n").as_bytes()).await?;
-    stream.flush().await
-}
-
-async fn read_head(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
-    let mut head = String::new();
-    let mut stream = stream.take(MAX_REPLY);
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        match line.trim_end() {
-            "" => return Ok(head),
-            line => head = head + line + "\n",
+/// Sends a request without content, and reads what it is answered.
+fn exchange<S: Read + Write>(stream: &mut BufReader<S>, request: String) -> io::Result<Exchange> {
+    stream.get_mut().write_all(format!("{request}\n").replace('\n', "\r\n").as_bytes())?;
+    stream.get_mut().flush()?;
+    let mut reply = Reply { head: String::new(), body: String::new() };
+    for line in stream.take(MAX_REPLY).lines() {
+        match line?.trim_end() {
+            "" => break,
+            line => reply.head = reply.head + line + "\n",
         }
     }
-}
-
-async fn read_body(stream: &mut (impl AsyncBufRead + Unpin), mut reply: Reply) -> io::Result<Reply> {
     let length = reply.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    stream.take(MAX_REPLY.min(length)).read_to_string(&mut reply.body).await?;
-    Ok(reply)
+    stream.take(MAX_REPLY.min(length)).read_to_string(&mut reply.body)?;
+    Ok(Exchange { request, reply })
 }
 
 /// Longest head, and longest body, that is read, in octets.
 const MAX_REPLY: u64 = 64 * 1024;
+
+/// Longest wait for more of an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const CA: &[u8] = include_bytes!("../../../certs/ca.pem");

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fs, io,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -19,7 +19,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::git::Git;
+use super::home::Home;
 use crate::{
     backend::{Backend, BackendBody, Call},
     command::stage::random_word,
@@ -34,22 +34,23 @@ use crate::{
 pub(super) struct PrivateRepository {
     address: SocketAddr,
     bare: PathBuf,
-    git: Git,
+    home: Home,
     token: Secret,
 }
 
 impl PrivateRepository {
     /// Makes the repository in an empty directory and serves it, as [`NAME`], on a free port of loopback for as long as the runtime
     /// lives.
-    pub(super) async fn start(directory: &Path) -> io::Result<Self> {
-        let git = Git::new(directory)?;
-        git.succeed(&["init", "--quiet", "--initial-branch=main", "seed"]).await?;
-        fs::write(directory.join("seed/README.md"), "# A private repository\n")?;
-        git.succeed(&["-C", "seed", "add", "README.md"]).await?;
-        git.succeed(&["-C", "seed", "commit", "--quiet", "--message", "Begin"]).await?;
-        git.succeed(&["clone", "--quiet", "--bare", "seed", "spoon.git"]).await?;
-        let token = random_word()?;
+    pub(super) async fn start(directory: PathBuf) -> io::Result<Self> {
         let bare = directory.join("spoon.git");
+        let readme = directory.join("seed/README.md");
+        let home = Home::new(directory)?;
+        home.git(&["init", "--quiet", "--initial-branch=main", "seed"])?.succeed()?;
+        fs::write(readme, "# A private repository\n")?;
+        home.git(&["-C", "seed", "add", "README.md"])?.succeed()?;
+        home.git(&["-C", "seed", "commit", "--quiet", "--message", "Begin"])?.succeed()?;
+        home.git(&["clone", "--quiet", "--bare", "seed", "spoon.git"])?.succeed()?;
+        let token = random_word()?;
         let origin = Arc::new(Origin { backend: Backend::new(None), bare: bare.clone(), authorization: basic(&token) });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -60,7 +61,7 @@ impl PrivateRepository {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Ok(Self { address, bare, git, token: Secret::new(token) })
+        Ok(Self { address, bare, home, token: Secret::new(token) })
     }
 
     /// Where it is: repositories stand right below.
@@ -81,9 +82,9 @@ impl PrivateRepository {
     }
 
     /// The commit that a branch is at, if there is this branch.
-    pub(super) async fn tip(&self, branch: &str) -> io::Result<Option<String>> {
+    pub(super) fn tip(&self, branch: &str) -> io::Result<Option<String>> {
         let (bare, name) = (self.bare.to_string_lossy(), format!("refs/heads/{branch}"));
-        let ran = self.git.run(&["-C", &bare, "rev-parse", "--quiet", "--verify", &name]).await?;
+        let ran = self.home.git(&["-C", &bare, "rev-parse", "--quiet", "--verify", &name])?;
         Ok(ran.succeeded.then(|| ran.printed.trim_end().to_owned()))
     }
 }

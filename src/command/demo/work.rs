@@ -1,60 +1,58 @@
 //! What an agent does with a repository, told: a clone, a push that lands, a push that is refused.
 
-use std::fs;
-
 use super::{
-    Failure, Story,
-    git::{GITHUB, Git, Ran, holds},
+    agent::Agent,
+    home::{Home, holds},
     repository::{NAME, PrivateRepository},
+    story::Story,
 };
+use crate::command::run::Failure;
 
-/// Plays the scenes with a git that was pointed to the repository, by whatever way, and may push [`BRANCH`] alone.
-pub(super) async fn scenes(story: &mut Story, git: &Git, repository: &PrivateRepository) -> Result<(), Failure> {
-    let mut seen = String::new();
-    story.scene("A private repository: git in the sandbox shows the token of its session, and has nothing else to show");
-    tell(story, &mut seen, &git.succeed(&["clone", &format!("{GITHUB}/{NAME}")]).await?);
+/// Plays the scenes with an agent that finds the repository at GitHub, by whatever way, and may push [`BRANCH`] alone.
+pub(super) fn scenes(story: &mut Story, agent: &mut Agent, repository: &PrivateRepository) -> Result<(), Failure> {
+    story.scene("A private repository, by the SSH address that most people copy");
+    story.ran(&agent.run(&["git", "clone", &format!("git@github.com:{NAME}")])?.succeed()?);
+    story.note("git was told by its environment to take HTTPS for it; whose session this is, and its credential, is known outside alone");
 
     story.scene(&format!("A push to the branch that the session was granted: {BRANCH}"));
-    let commit = change(git).await?;
-    tell(story, &mut seen, &git.succeed(&["-C", CLONE, "push", "origin", BRANCH]).await?);
-    if repository.tip(BRANCH).await?.as_deref() != Some(&*commit) {
+    let commit = change(agent)?;
+    story.ran(&agent.run(&["git", "-C", CLONE, "push", "origin", BRANCH])?.succeed()?);
+    if repository.tip(BRANCH)?.as_deref() != Some(&*commit) {
         return Err(Failure(format!("the push was taken, and {BRANCH} is not at {commit}")));
     }
     story.note(&format!("the repository has it: {BRANCH} is at {}", commit.get(..SHORT).unwrap_or(&commit)));
 
     story.scene("The same to main");
-    let before = repository.tip("main").await?;
-    let refused = git.run(&["-C", CLONE, "push", "origin", &format!("{BRANCH}:main")]).await?;
-    tell(story, &mut seen, &refused);
-    if refused.succeeded || !refused.printed.contains("[remote rejected]") || repository.tip("main").await? != before {
+    let before = repository.tip("main")?;
+    let refused = agent.run(&["git", "-C", CLONE, "push", "origin", &format!("{BRANCH}:main")])?;
+    story.ran(&refused);
+    if refused.succeeded || !refused.printed.contains("[remote rejected]") || repository.tip("main")? != before {
         return Err(Failure("the push to main was not refused as it should".into()));
     }
     story.note("main is where it was; nothing of this push went to the repository");
+    Ok(())
+}
 
+/// Looks for the real credential in all that the agent said, its environment included, and in all of its files.
+pub(super) fn search(agent: &Agent, home: &Home, repository: &PrivateRepository) -> Result<(), Failure> {
     let secrets = repository.secrets();
     let needles: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
-    if let Some(file) = git.file_with(&needles)? {
+    if let Some(file) = home.file_with(&needles)? {
         return Err(Failure(format!("the real credential is in {}", file.display())));
     }
-    if holds(seen.as_bytes(), &needles) {
+    if holds(agent.said(), &needles) {
         return Err(Failure("the sandbox was shown the real credential".into()));
     }
-    story.note("the credential of the repository is in no file of the sandbox, and in nothing that it was told");
     Ok(())
 }
 
 /// Commits something on the branch, and says what commit that is.
-async fn change(git: &Git) -> Result<String, Failure> {
-    git.succeed(&["-C", CLONE, "switch", "--quiet", "--create", BRANCH]).await?;
-    fs::write(git.home().join(CLONE).join("FIX.md"), "fixed\n")?;
-    git.succeed(&["-C", CLONE, "add", "FIX.md"]).await?;
-    git.succeed(&["-C", CLONE, "commit", "--quiet", "--message", "Fix it"]).await?;
-    Ok(git.succeed(&["-C", CLONE, "rev-parse", "HEAD"]).await?.printed.trim_end().to_owned())
-}
-
-fn tell(story: &mut Story, seen: &mut String, ran: &Ran) {
-    seen.push_str(&ran.printed);
-    story.text(&format!("$ {}\n{}", ran.command, ran.printed));
+fn change(agent: &mut Agent) -> Result<String, Failure> {
+    agent.run(&["git", "-C", CLONE, "switch", "--quiet", "--create", BRANCH])?.succeed()?;
+    agent.run(&["sh", "-c", &format!("echo fixed > {CLONE}/FIX.md")])?.succeed()?;
+    agent.run(&["git", "-C", CLONE, "add", "FIX.md"])?.succeed()?;
+    agent.run(&["git", "-C", CLONE, "commit", "--quiet", "--message", "Fix it"])?.succeed()?;
+    Ok(agent.run(&["git", "-C", CLONE, "rev-parse", "HEAD"])?.succeed()?.printed.trim_end().to_owned())
 }
 
 /// The branch that the session may push.
@@ -68,17 +66,36 @@ const SHORT: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+    use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _, thread};
 
     use super::*;
-    use crate::command::{demo::repository::USER, stage::Stage};
+    use crate::command::{
+        demo::{agent::Inside, repository::USER},
+        run::pair,
+        stage::Stage,
+    };
 
-    async fn stage() -> (Stage, PrivateRepository, Git, PathBuf) {
+    /// A repository, and the home of whoever works with it.
+    async fn stage() -> (Stage, PrivateRepository, Home) {
         let stage = Stage::new().unwrap();
-        let repository = PrivateRepository::start(&stage.room("origin").unwrap()).await.unwrap();
-        let home = stage.room("sandbox").unwrap();
-        let git = Git::new(&home).unwrap();
-        (stage, repository, git, home)
+        let repository = PrivateRepository::start(stage.room("origin").unwrap()).await.unwrap();
+        let home = Home::new(stage.room("sandbox").unwrap()).unwrap();
+        (stage, repository, home)
+    }
+
+    /// An agent without a gate, which has to show a password itself.
+    fn agent(home: &Home, repository: &PrivateRepository, user: &str, password: &str) -> Agent {
+        let place = repository.url().replace("http://", &format!("http://{user}:{password}@"));
+        let settings = [
+            ("GIT_CONFIG_COUNT".to_owned(), "1".to_owned()),
+            ("GIT_CONFIG_KEY_0".to_owned(), format!("url.{place}/.insteadOf")),
+            ("GIT_CONFIG_VALUE_0".to_owned(), "git@github.com:".to_owned()),
+        ];
+        let settings = settings.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let inside = Inside::new(home.variables().into_iter().chain(settings));
+        let (ours, its) = pair().unwrap();
+        thread::spawn(move || inside.obey(its));
+        Agent::meet(ours).unwrap()
     }
 
     /// In the place of the gate: a hook that refuses what the gate would.
@@ -88,44 +105,46 @@ mod tests {
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    fn token(repository: &PrivateRepository) -> String {
+        String::from_utf8(repository.token().expose().to_vec()).unwrap()
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn the_origin_serves_whoever_has_its_credential() {
-        let (_stage, repository, git, _) = stage().await;
+        let (_stage, repository, home) = stage().await;
         for (user, password) in [(USER, "guess"), ("x", "")] {
-            git.point_to(&repository.url(), user, password).unwrap();
-            let refused = git.run(&["clone", "https://github.com/octo/spoon"]).await.unwrap();
+            let refused = agent(&home, &repository, user, password).run(&["git", "clone", "git@github.com:octo/spoon"]).unwrap();
             assert!(!refused.succeeded && refused.printed.contains("Authentication failed"), "{}", refused.printed);
         }
-        let token = String::from_utf8(repository.token().expose().to_vec()).unwrap();
-        git.point_to(&repository.url(), USER, &token).unwrap();
-        let other = git.run(&["clone", "https://github.com/octo/fork"]).await.unwrap();
+        let mut agent = agent(&home, &repository, USER, &token(&repository));
+        let other = agent.run(&["git", "clone", "git@github.com:octo/fork"]).unwrap();
         assert!(!other.succeeded && other.printed.contains("not found"), "{}", other.printed);
-        git.succeed(&["clone", "--quiet", "https://github.com/octo/spoon.git"]).await.unwrap();
+        agent.run(&["git", "clone", "--quiet", "git@github.com:octo/spoon.git"]).unwrap().succeed().unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_work_is_told_to_its_end_but_not_with_the_credential_in_the_sandbox() {
-        let (stage, repository, git, home) = stage().await;
+        let (stage, repository, home) = stage().await;
         refuse_main(&stage);
-        let token = String::from_utf8(repository.token().expose().to_vec()).unwrap();
-        git.point_to(&repository.url(), USER, &token).unwrap();
-        let mut story = Story(String::new());
-        // Without a gate the sandbox has to hold the credential itself, and that is found.
-        let Failure(why) = scenes(&mut story, &git, &repository).await.unwrap_err();
-        assert_eq!(why, format!("the real credential is in {}", home.join(".git-credentials").display()));
-        let Story(told) = story;
+        let token = token(&repository);
+        let mut agent = agent(&home, &repository, USER, &token);
+        let mut story = Story::new("");
+        scenes(&mut story, &mut agent, &repository).unwrap();
         for part in ["Cloning into 'spoon'", "[new branch]", "agent/fix-1 is at ", "[remote rejected] agent/fix-1 -> main"] {
-            assert!(told.contains(part), "{part} is missing from:\n{told}");
+            assert!(story.told().contains(part), "{part} is missing from:\n{}", story.told());
         }
-        assert!(!holds(told.as_bytes(), &[token.as_bytes()]));
+        // Without a gate the sandbox has to hold the credential itself, and that is found: in its environment, and where it has a file.
+        assert_eq!(search(&agent, &home, &repository).unwrap_err().0, "the sandbox was shown the real credential");
+        let file = home.path().join("spoon/.netrc");
+        fs::write(&file, format!("password {token}")).unwrap();
+        assert_eq!(search(&agent, &home, &repository).unwrap_err().0, format!("the real credential is in {}", file.display()));
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_push_to_main_that_lands_is_noticed() {
-        let (_stage, repository, git, _) = stage().await;
-        let token = String::from_utf8(repository.token().expose().to_vec()).unwrap();
-        git.point_to(&repository.url(), USER, &token).unwrap();
-        let Failure(why) = scenes(&mut Story(String::new()), &git, &repository).await.unwrap_err();
+        let (_stage, repository, home) = stage().await;
+        let mut agent = agent(&home, &repository, USER, &token(&repository));
+        let Failure(why) = scenes(&mut Story::new(""), &mut agent, &repository).unwrap_err();
         assert_eq!(why, "the push to main was not refused as it should");
     }
 }

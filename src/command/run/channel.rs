@@ -18,12 +18,12 @@ use rustix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Two ends that no program inherits by itself.
-pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(in crate::command) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Sends one message, and copies of at most [`MAX_DESCRIPTORS`] descriptors with it.
-pub(super) fn send(to: impl AsFd, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(in crate::command) fn send(to: impl AsFd, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     if descriptors.len() > MAX_DESCRIPTORS {
         return Err(io::Error::other("too many descriptors for one message"));
@@ -38,7 +38,7 @@ pub(super) fn send(to: impl AsFd, message: &impl Serialize, descriptors: &[Borro
 }
 
 /// Waits for one message and the descriptors that came with it; `None` once every other end is closed.
-pub(super) fn receive<T: DeserializeOwned>(from: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+pub(in crate::command) fn receive<T: DeserializeOwned>(from: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut bytes = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);

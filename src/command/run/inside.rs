@@ -245,7 +245,7 @@ fn tell(status: WaitStatus) -> Told {
     match (status.stopping_signal(), status.exit_status(), status.terminating_signal()) {
         (Some(signal), _, _) => Told::Stopped(signal),
         (None, Some(code), _) => Told::Ended(low(code)),
-        (None, None, Some(signal)) => Told::Ended(low(signal.saturating_add(SIGNALLED))),
+        (None, None, Some(signal)) => Told::Ended(low(signal).saturating_add(SIGNALLED)),
         (None, None, None) => Told::Ended(OURS),
     }
 }
@@ -331,7 +331,7 @@ fn complain(line: fmt::Arguments<'_>) {
 }
 
 /// The program that this process runs, wherever its file is by now.
-const OURSELVES: &str = "/proc/self/exe";
+pub(in crate::command) const OURSELVES: &str = "/proc/self/exe";
 const DESCRIPTORS: &str = "/proc/self/fd";
 const TERMINAL: &str = "/dev/tty";
 
@@ -346,4 +346,4 @@ pub(in crate::command) const OURS: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 /// What a shell adds to the number of the signal that ended a program.
-const SIGNALLED: i32 = 128;
+pub(in crate::command) const SIGNALLED: u8 = 128;

@@ -67,13 +67,12 @@ impl Room {
         }
     }
 
-    /// Has COMMAND started, with our stdin and our terminal.
-    pub(super) fn start(&self, start: &Start, terminal: Option<&Terminal>) -> io::Result<Events> {
+    /// Has COMMAND started, with this stdin and our terminal.
+    pub(super) fn start(&self, start: &Start, stdin: BorrowedFd<'_>, terminal: Option<&Terminal>) -> io::Result<Events> {
         let mut file = File::from(memfd_create("start", MemfdFlags::CLOEXEC)?);
         file.write_all(&serde_json::to_vec(start)?)?;
         file.rewind()?;
-        let stdin = io::stdin();
-        let mut beside: Vec<BorrowedFd<'_>> = vec![file.as_fd(), stdin.as_fd()];
+        let mut beside: Vec<BorrowedFd<'_>> = vec![file.as_fd(), stdin];
         beside.extend(terminal.map(AsFd::as_fd));
         send(&self.channel, &Order::Start, &beside)?;
         Ok(Events(self.channel.try_clone()?))

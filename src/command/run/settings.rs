@@ -16,12 +16,12 @@ use crate::{
 };
 
 /// What a run is made of.
-pub(super) struct Settings {
-    pub(super) config: Config,
+pub(in crate::command) struct Settings {
+    pub(in crate::command) config: Config,
     /// The session that whoever comes in is.
-    pub(super) session: Arc<str>,
+    pub(in crate::command) session: Arc<str>,
     /// Proves that session, and nothing else.
-    pub(super) token: Secret,
+    pub(in crate::command) token: Secret,
 }
 
 impl Settings {

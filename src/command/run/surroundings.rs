@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     fs, io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf, absolute},
 };
 
@@ -51,16 +52,33 @@ impl Bundle {
     }
 }
 
+/// What is to be run, and what it would have without us.
+pub(in crate::command) struct Job<'c> {
+    /// The program and its arguments; not empty.
+    pub(in crate::command) command: Vec<OsString>,
+    pub(in crate::command) variables: Vec<(OsString, OsString)>,
+    /// Where it works behind walls, absolute and without links; `None`: where we do.
+    pub(in crate::command) directory: Option<PathBuf>,
+    /// What it does not see behind walls, besides all that nobody does; absolute.
+    pub(in crate::command) hidden: Vec<PathBuf>,
+    pub(in crate::command) stdin: OwnedFd,
+    /// Whether it takes turns with us at our terminal.
+    pub(in crate::command) has_terminal: bool,
+    /// Where the caller's credentials lie, which nobody sees behind walls.
+    pub(in crate::command) caller: &'c dyn Environment,
+}
+
 /// COMMAND's environment: the caller's without what leads to a credential or around the gate, and what leads to the gate.
 pub(super) fn environment(
     config: &Config,
+    inherited: Vec<(OsString, OsString)>,
     proxy: SocketAddr,
     bundle: &Bundle,
     token: &Secret,
 ) -> Result<Vec<(OsString, OsString)>, Failure> {
-    let had_token = env::var_os(GITHUB_TOKEN).is_some();
+    let had_token = inherited.iter().any(|(name, _)| name == GITHUB_TOKEN);
     let held: Vec<_> = named(config).filter_map(Credential::held).collect();
-    let mut kept = scrub(env::vars_os(), &held).map_err(|_| Failure(TOO_MANY.into()))?.kept;
+    let mut kept = scrub(inherited, &held).map_err(|_| Failure(TOO_MANY.into()))?.kept;
     let bundle = bundle.path();
     let github: Vec<_> = config.github.iter().map(|github| github.host.clone()).collect();
     let gate = Gate {
@@ -88,19 +106,14 @@ fn named(config: &Config) -> impl Iterator<Item = &Credential> {
     policies.flat_map(|policy| policy.all_credentials()).chain(of_sessions).chain(of_github)
 }
 
-/// What lies behind the walls. The file of the configuration is hidden with what it names: it may hold a password.
-pub(super) fn files(
-    config: &Config,
-    configuration: Option<&Path>,
-    environment: &dyn Environment,
-    trusted: &Trusted,
-) -> Result<inside::Surroundings, Failure> {
-    let variable = |name: &str| environment.variable(name);
+/// What lies behind the walls.
+pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result<inside::Surroundings, Failure> {
+    let variable = |name: &str| job.caller.variable(name);
     let mut hidden = credentials(variable);
     hidden.extend(sockets()?);
-    hidden.extend(default_state(environment));
-    hidden.extend(config.state.clone());
-    for ours in named(config).filter_map(Credential::file).chain(configuration) {
+    hidden.extend(default_state(job.caller));
+    hidden.extend(config.state.iter().chain(&job.hidden).cloned());
+    for ours in named(config).filter_map(Credential::file) {
         hidden.push(absolute(ours)?);
     }
     if let Target::File(file) = &config.audit
@@ -109,7 +122,7 @@ pub(super) fn files(
         hidden.push(absolute(file)?);
     }
     Ok(inside::Surroundings {
-        directory: env::current_dir()?,
+        directory: job.directory.clone().map_or_else(env::current_dir, Ok)?,
         runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()),
         hidden,
         bundle: trusted.pem.clone(),
