@@ -81,15 +81,16 @@ fn the_story_is_told_to_its_end_behind_walls() {
 fn the_story_is_told_to_its_end_without_walls_where_there_are_none_to_be_had() {
     let caller = user();
     let place = place(&caller);
-    for (obstacle, why) in [
-        (
-            "echo 0 > /proc/sys/user/max_user_namespaces",
-            &["cannot make namespaces of its own: ", "user.max_user_namespaces is 0: let root"],
-        ),
-        ("mount -t tmpfs none /proc/tty", &["cannot mount ", "; "]),
+    let no_namespaces = "echo 0 > /proc/sys/user/max_user_namespaces";
+    let the_setting: &[&str] = &["cannot make namespaces of its own: ", "user.max_user_namespaces is 0: let root"];
+    for (options, obstacle, why) in [
+        (&["-U", "--map-current-user", "--keep-caps"][..], no_namespaces, the_setting),
+        (&["-U", "--map-root-user"], no_namespaces, the_setting),
+        (&["-Um", "--map-root-user"], "mount -t tmpfs none /proc/tty", &["cannot mount ", "; "]),
     ] {
         let script = format!("{obstacle} && exec \"$TIDEGATE\" demo");
-        let story = end(&mut demo(&caller, "unshare", &["-Urm", "sh", "-c", &script], &place), b"").printed();
+        let arguments = [options, &["sh", "-c", &script]].concat();
+        let story = end(&mut demo(&caller, "unshare", &arguments, &place), b"").printed();
         let first = story.lines().next().unwrap();
         assert!(first.starts_with("There are NO WALLS around the sandbox: cannot "), "{first}");
         assert_told(first, why);
