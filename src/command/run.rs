@@ -208,7 +208,7 @@ impl Sandbox {
 
 /// The doors inside, where nothing else can be reached.
 fn closed_doors(room: &Room, runtime: &Runtime) -> Result<Listeners, Failure> {
-    let bound = room.listeners().map_err(without_walls)?;
+    let bound = room.listeners()?;
     let _context = runtime.enter();
     let mut listeners = Listeners { elsewhere: true, ..Listeners::default() };
     let transparent = bound.transparent.into_iter().map(|listener| (Door::Transparent, listener));

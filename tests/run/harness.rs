@@ -83,7 +83,10 @@ impl Caller {
         let home = tempfile::tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let caller = Self { uid, home };
-        fs::copy(env!("CARGO_BIN_EXE_tidegate"), caller.program()).unwrap();
+        // By another process: a descriptor of ours to write to it may be inherited by what another test starts just now, and who is
+        // written to cannot be started.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tidegate")).arg(caller.program()).status();
+        assert!(copied.unwrap().success());
         caller.give(caller.home());
         caller
     }
