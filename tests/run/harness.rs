@@ -1,7 +1,13 @@
 //! Callers of `tidegate run`, and what their commands came to.
 
+#[path = "harness/counter.rs"]
+pub(crate) mod counter;
 #[path = "../proxy/harness/dns.rs"]
 pub(crate) mod dns;
+#[path = "../proxy/harness/namespace.rs"]
+pub(crate) mod namespace;
+#[path = "../proxy/harness/program.rs"]
+pub(crate) mod program;
 #[path = "../proxy/harness/wait.rs"]
 pub(crate) mod wait;
 
@@ -27,7 +33,9 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
+    counter::Counter,
     dns::{Answer, Dns},
+    namespace::in_a_network,
     wait::{eventually, poll},
 };
 
@@ -138,6 +146,12 @@ impl Caller {
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         end(&mut self.tidegate(arguments), b"")
+    }
+
+    /// Runs a Python program inside, with these options before it and arguments behind.
+    #[track_caller]
+    pub(crate) fn python(&self, options: &[&str], program: &str, arguments: &[&str]) -> Ended {
+        self.run(&[options, &["--", "python3", "-c", program], arguments].concat())
     }
 
     /// Runs a shell script inside, with nothing but the default policy.

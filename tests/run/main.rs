@@ -7,6 +7,7 @@
 //! - `settings`: what the options and a configuration come to
 //! - `demo`: `tidegate demo`, which plays in such a run
 //! - `leftovers`: nothing outlives a run, however it ends
+//! - `probes`: whoever wants out stays inside, and whoever may goes
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
@@ -14,6 +15,7 @@ mod demo;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;
 mod leftovers;
+mod probes;
 mod refusals;
 mod settings;
 mod signals;

@@ -4,25 +4,39 @@ use std::{
     env, fs,
     io::Write,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::NamedTempFile;
 
-use super::program::{program, run};
+use super::program::{program, run_for};
 
 /// Runs the test of this name, which is the caller, in a user, a mount and a network namespace of its own: this program starts anew there, and
 /// does nothing but that test.
 #[track_caller]
 pub(crate) fn isolated(name: &str, test: impl FnOnce()) {
+    anew(&["--user", "--map-root-user", "--net", "--mount"], name, test);
+}
+
+/// The same in a network namespace alone, where whoever runs the test stays who he is.
+#[track_caller]
+pub(crate) fn in_a_network(name: &str, test: impl FnOnce()) {
+    let is_root = fs::metadata("/proc/self").expect("a process").uid() == 0;
+    anew(if is_root { &["--net"] } else { &["--user", "--map-current-user", "--keep-caps", "--net"] }, name, test);
+}
+
+#[track_caller]
+fn anew(namespaces: &[&str], name: &str, test: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         bring_up();
         return test();
     }
     let mut anew = program("unshare");
-    anew.args(["--user", "--map-root-user", "--net", "--mount"]).arg(env::current_exe().expect("this program"));
-    let ran = run(anew.args(["--exact", name, "--nocapture"]).env(INSIDE, "yes"), "util-linux");
+    anew.args(namespaces).arg(env::current_exe().expect("this program"));
+    let ran = run_for(anew.args(["--exact", name, "--nocapture"]).env(INSIDE, "yes"), "util-linux", PATIENCE_WITH_A_TEST);
     // A name that is none would pass without a test.
     assert!(ran.success && ran.stdout.contains("1 passed"), "{name} in namespaces of its own:\n{}", ran.said);
 }
@@ -49,6 +63,8 @@ pub(crate) fn redirect(listener: SocketAddr, names: SocketAddr) {
     assert!(mount.expect("mount").success(), "a resolv.conf of its own");
 }
 
+/// Longer than every wait inside, so that it is the test that says what it waited for.
+const PATIENCE_WITH_A_TEST: Duration = Duration::from_secs(240);
 const INSIDE: &str = "TIDEGATE_TEST_INSIDE";
 const RULES: &str = "table inet test {
     chain redirected {
