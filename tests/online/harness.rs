@@ -1,5 +1,7 @@
-//! The parts of the proxy tests that these tests need too.
+//! The parts of other tests that these tests need too.
 
+#[path = "../run/harness.rs"]
+pub(crate) mod callers;
 #[path = "../proxy/harness/program.rs"]
 pub(crate) mod program;
 #[path = "../proxy/harness/tidegate.rs"]

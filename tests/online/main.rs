@@ -5,8 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
-#[allow(dead_code, reason = "the proxy tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "other tests use the rest")]
 mod harness;
+mod run;
 
 use std::{
     env, fs,
