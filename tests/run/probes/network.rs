@@ -37,6 +37,7 @@ fn threats_34_and_35_no_packet_leaves_by_any_protocol() {
                 err.contains("tidegate: refused: 1.1.1.1:6379 (ip_literal_not_allowed); to allow it: --allow '1.1.1.1:6379'\n"),
                 "{err}"
             );
+            assert!(err.contains("tidegate: refused: [2606:4700:4700::1111]:6379 (ip_literal_not_allowed); to allow it: --allow '[2606:4700:4700::1111]:6379'\n"), "{err}");
             counter.assert_silent("every protocol was tried");
         }
     });
