@@ -35,7 +35,6 @@ use tempfile::TempDir;
 pub(crate) use self::{
     counter::Counter,
     dns::{Answer, Dns},
-    namespace::in_a_network,
     wait::{eventually, poll},
 };
 
@@ -75,6 +74,13 @@ pub(crate) fn callers() -> Vec<Caller> {
             vec![Caller::new(uid)]
         }
     }
+}
+
+/// Runs the test of this name, which is the caller, in a network of its own that has every address, where users stay who they are.
+#[track_caller]
+pub(crate) fn in_a_network(name: &str, test: impl FnOnce()) {
+    let own_users = ["--user", "--map-current-user", "--keep-caps", "--net"];
+    namespace::anew(if our_uid() == 0 { &["--net"] } else { &own_users }, name, test);
 }
 
 /// An ordinary user.

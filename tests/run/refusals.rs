@@ -1,6 +1,6 @@
 //! What COMMAND sees of a refusal, and what its caller is told at the end.
 
-use crate::harness::{Answer, Dns, Ended, Origin, callers, end, user};
+use crate::harness::{Answer, Dns, Ended, Origin, callers, user};
 
 #[test]
 fn a_refusal_says_why_and_what_would_allow_it() {

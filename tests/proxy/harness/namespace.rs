@@ -4,7 +4,6 @@ use std::{
     env, fs,
     io::Write,
     net::SocketAddr,
-    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -21,15 +20,9 @@ pub(crate) fn isolated(name: &str, test: impl FnOnce()) {
     anew(&["--user", "--map-root-user", "--net", "--mount"], name, test);
 }
 
-/// The same in a network namespace alone, where whoever runs the test stays who he is.
+/// The same in namespaces that options of `unshare` name.
 #[track_caller]
-pub(crate) fn in_a_network(name: &str, test: impl FnOnce()) {
-    let is_root = fs::metadata("/proc/self").expect("a process").uid() == 0;
-    anew(if is_root { &["--net"] } else { &["--user", "--map-current-user", "--keep-caps", "--net"] }, name, test);
-}
-
-#[track_caller]
-fn anew(namespaces: &[&str], name: &str, test: impl FnOnce()) {
+pub(crate) fn anew(namespaces: &[&str], name: &str, test: impl FnOnce()) {
     if env::var_os(INSIDE).is_some() {
         bring_up();
         return test();
