@@ -4,3 +4,4 @@
 mod ends;
 mod host;
 mod network;
+mod work;

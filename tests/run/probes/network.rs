@@ -28,8 +28,8 @@ const OTHER_ENDS: &str = "sctp EPROTONOSUPPORT\nudp-lite EPERM\nbroadcast EPERM\
 fn threats_34_and_35_no_packet_leaves_by_any_protocol() {
     in_a_network("probes::network::threats_34_and_35_no_packet_leaves_by_any_protocol", || {
         let counter = Counter::start();
-        let of_place = |place: &&str| ENDS.iter().map(|(name, end)| format!("{place} {name} {end}\n")).collect::<String>();
-        let expected = PLACES.iter().map(of_place).collect::<String>() + OTHER_ENDS;
+        let of_place = |place| ENDS.iter().map(move |(name, end)| format!("{place} {name} {end}\n"));
+        let expected = PLACES.iter().flat_map(of_place).collect::<Vec<_>>().concat() + OTHER_ENDS;
         for caller in callers() {
             let Ended { status, out, err } = caller.python(&[], PROBE, &[&["5"], PLACES].concat());
             assert_eq!((status, out.as_str()), (0, expected.as_str()), "{err}");
