@@ -1,15 +1,25 @@
 //! Callers of `tidegate run`, and what their commands came to.
 
+#[path = "../git/harness/backend.rs"]
+pub(crate) mod backend;
 #[path = "harness/counter.rs"]
 pub(crate) mod counter;
 #[path = "../proxy/harness/dns.rs"]
 pub(crate) mod dns;
+#[path = "../git/harness/hub.rs"]
+pub(crate) mod hub;
 #[path = "../proxy/harness/namespace.rs"]
 pub(crate) mod namespace;
+#[path = "../proxy/harness/origin.rs"]
+mod origin;
 #[path = "../proxy/harness/program.rs"]
 pub(crate) mod program;
+#[path = "../git/harness/repository.rs"]
+pub(crate) mod repository;
 #[path = "../proxy/harness/wait.rs"]
 pub(crate) mod wait;
+#[path = "../proxy/harness/wire.rs"]
+mod wire;
 
 use std::{
     env,

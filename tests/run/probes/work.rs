@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::harness::{Answer, Caller, Dns, Ended, Origin, callers, end, eventually};
+use crate::harness::{
+    Answer, Caller, Dns, Ended, Origin, callers, end, eventually,
+    hub::{Hub, Wire},
+};
 
 /// A web server with TLS of a private authority, which serves `hello` and a repository; it ends with the test.
 const SERVER: &str = "
@@ -104,3 +107,50 @@ fn a_plain_protocol_works_where_its_port_is_allowed() {
         assert!(other.err.contains("tidegate: refused: db.test:6380 (port_not_allowed)"), "{other:?}");
     }
 }
+
+/// The names that people clone by, a push that may land and one that may not, by the caller's own credential and never with it.
+#[test]
+fn a_repository_of_a_server_is_cloned_by_each_name_and_pushed() {
+    const WORK: &str = "
+        for name in git@github.com:octo/spoon ssh://git@github.com/octo/spoon.git https://github.com/octo/spoon; do
+            rm -rf spoon && git clone -q $name spoon && git -C spoon log --oneline | wc -l; done
+        cd spoon && git checkout -q -b agent && git -c user.name=a -c user.email=a@b.test commit -q --allow-empty -m theirs
+        git push -q origin agent && echo pushed
+        git push origin agent:main; echo main $?; git push origin :other; echo other $?; git clone git@github.com:octo/secret; echo secret $?
+        env | grep ghp_; git config --list | grep ghp_; cat .git/config | grep ghp_; echo end";
+    for caller in callers() {
+        let hub = Hub::start(Wire::Plain, Some(REAL));
+        let config = format!(
+            "[[github]]\nhost = \"github.com\"\ngit_url = \"{}\"\ncredential = {{ env = \"GITHUB_TOKEN\" }}\n[state]\ndir = \"state\"\n",
+            hub.url()
+        );
+        caller.write("tidegate.toml", &config);
+        for way in WAYS {
+            let before = hub.refs("octo/spoon");
+            let script = format!("{way}{WORK}");
+            let mut run = caller.tidegate(&["--config", "tidegate.toml", "--repo", "octo/spoon:agent", "--", "sh", "-c", &script]);
+            let Ended { status, out, err } = end(run.env("GITHUB_TOKEN", REAL), b"");
+            assert_eq!((status, out.as_str()), (0, "3\n3\n3\npushed\nmain 1\nother 1\nsecret 128\nend\n"), "{err}");
+            for words in [
+                "! [remote rejected] agent -> main",
+                "! [remote rejected] other",
+                "(repository_not_granted); to allow it: --repo octo/secret\n",
+            ] {
+                assert!(err.contains(words), "{words}: {err}");
+            }
+            let mut after = hub.refs("octo/spoon");
+            assert_eq!(hub.git("octo/spoon", &["log", "-1", "--format=%s", "agent"]).trim(), "theirs");
+            after.remove("refs/heads/agent");
+            assert_eq!(after, before);
+            assert!(!format!("{out}{err}").contains(REAL), "{out}{err}");
+            hub.git("octo/spoon", &["branch", "-D", "agent"]);
+        }
+        assert!(
+            hub.seen().iter().all(|seen| seen.header("authorization").is_some() && !seen.target.contains("secret")),
+            "{:#?}",
+            hub.seen()
+        );
+    }
+}
+
+const REAL: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
