@@ -34,10 +34,24 @@ fn services_of_the_host_are_out_of_reach_and_those_inside_are_not() {
     in_a_network("probes::host::services_of_the_host_are_out_of_reach_and_those_inside_are_not", || {
         let (service, port) = service();
         let counter = Counter::start();
-        let hosts = ["127.0.0.1", "[::1]", "localhost", "10.1.2.3", "[fd77::1]", "host.docker.internal", "0.0.0.0"];
+        let hosts = [
+            "127.0.0.1",
+            "[::1]",
+            "localhost",
+            "10.1.2.3",
+            "[fd77::1]",
+            "0.0.0.0",
+            "169.254.169.254",
+            "[fd00:ec2::254]",
+            "host.docker.internal",
+        ];
         let urls: Vec<String> = hosts.iter().map(|host| format!("http://{host}:{port}/")).collect();
-        for caller in callers() {
-            let arguments: Vec<&str> = ["--", "sh", "-c", ASK, "sh"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+        let levels = ["trusted", "none", "full"];
+        for (caller, level) in callers().iter().flat_map(|caller| levels.map(|level| (caller, level))) {
+            // At the last level a name that is nobody's own is asked for outside.
+            let urls = if level == "full" { &urls[..urls.len() - 1] } else { &urls };
+            let begin = ["--access", level, "--", "sh", "-c", ASK, "sh"];
+            let arguments: Vec<&str> = begin.into_iter().chain(urls.iter().map(String::as_str)).collect();
             let Ended { out, err, .. } = caller.run(&arguments);
             assert_eq!(out.lines().count(), 3 * urls.len(), "{out}");
             for line in out.lines() {
