@@ -2,6 +2,7 @@
 
 mod channel;
 mod inside;
+mod inherited;
 mod terminal;
 mod room;
 mod repositories;
@@ -115,6 +116,9 @@ fn lead(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>)
     let hint = |failure| if isolation == Isolation::Netns { without_walls(failure) } else { failure };
     // Before anything is read that is nobody else's to see.
     seal().map_err(|error| Failure(format!("cannot keep other processes out of its memory: {error}")))?;
+    if isolation == Isolation::Netns {
+        inherited::hold_that_they_end_here()?;
+    }
     let sandbox = Sandbox::begin(isolation, console.clock).map_err(hint)?;
     let settings = Settings::read(arguments, console)?;
     set_up_log("error", log_format, console).map_err(Failure)?;
