@@ -18,18 +18,19 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::Mode,
+    io::Errno,
     mount::{MountPropagationFlags, mount_change},
     process::{chdir, getuid, umask},
     system::uname,
 };
 
-pub(crate) use self::credentials::credentials;
+pub(crate) use self::credentials::{credentials, homes};
 use self::mounts::{Tree, tmpfs};
 use super::{Obstacle, namespaces};
 
@@ -101,10 +102,13 @@ fn lay(files: &Files) -> Result<(), Obstacle> {
     let hidden = hidden(&files.hidden)?;
     let over: Vec<(&str, PathBuf)> =
         OVER.iter().flat_map(|(own, paths)| paths.iter().filter_map(|path| Some((*own, behind_links(path)?)))).collect();
+    let devices = devices::take()?;
+    if getuid().is_root() {
+        devices::shut_others()?;
+    }
     let covers = |path: &Path| directory.starts_with(path);
     let is_covered = private.iter().map(|(path, _)| path).chain(&hidden).any(|path| covers(path));
     let kept = if is_covered { Some(Tree::of(directory)?) } else { None };
-    let devices = devices::take()?;
 
     kernel::show_processes()?;
     kernel::show_devices()?;
@@ -161,6 +165,7 @@ fn hidden(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Obstacle> {
 /// Whether there is nothing at a path, or nothing that COMMAND, which may no more than we, comes to.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// Where a path leads, also where there is nothing there; `None` where its links lead in circles.
@@ -234,7 +239,22 @@ fn make_directory(path: &Path) -> Result<(), Obstacle> {
 /// namespace. To be asked outside, before [`shut`].
 pub(crate) fn sockets() -> Result<Vec<PathBuf>, Obstacle> {
     let listing = "/proc/self/net/unix";
-    fs::read(listing).map(|listing| bound(&listing)).map_err(|error| Obstacle::new(format!("read {listing}"), error))
+    let read = fs::read(listing).map_err(|error| Obstacle::new(format!("read {listing}"), error))?;
+    Ok(bound(&read).into_iter().flat_map(still_there).collect())
+}
+
+/// What a socket that was bound to this path can be reached by now. What another put in its place is no socket, and nobody's to have
+/// hidden; where nothing is there, it may have been given another name in its directory, as `ssh` does it.
+fn still_there(path: PathBuf) -> Vec<PathBuf> {
+    let is_socket = |found: io::Result<fs::Metadata>| found.map(|found| found.file_type().is_socket());
+    match (is_socket(fs::metadata(&path)), path.parent()) {
+        (Ok(false), _) => Vec::new(),
+        (Err(error), Some(above)) if error.kind() == ErrorKind::NotFound => {
+            let beside = fs::read_dir(above).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+            beside.filter(|path| is_socket(fs::symlink_metadata(path)).unwrap_or(false)).collect()
+        }
+        _ => vec![path],
+    }
 }
 
 /// The absolute paths of such a listing. A path is all that follows the seventh column; an abstract name starts with an `@`.
@@ -248,7 +268,24 @@ fn bound(listing: &[u8]) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn a_socket_is_found_by_the_name_that_it_has_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let _socket = UnixListener::bind(at("made")).unwrap();
+        assert_eq!(still_there(at("made")), [at("made")]);
+        fs::rename(at("made"), at("given")).unwrap();
+        fs::write(at("plain"), "").unwrap();
+        assert_eq!(still_there(at("made")), [at("given")]);
+        assert_eq!(still_there(at("plain")), Vec::<PathBuf>::new());
+        fs::create_dir(at("made")).unwrap();
+        assert_eq!(still_there(at("made")), Vec::<PathBuf>::new());
+        assert_eq!(still_there(at("absent/made")), Vec::<PathBuf>::new());
+    }
 
     #[test]
     fn path_sockets_are_told_from_abstract_ones() {

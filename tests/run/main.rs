@@ -5,12 +5,14 @@
 //! - `terminals`: job control, by the shells that people use
 //! - `refusals`: what COMMAND sees of a refusal, and what its caller is told at the end
 //! - `settings`: what the options and a configuration come to
+//! - `breakouts`: what leads around the walls if nobody thought of it
 //! - `demo`: `tidegate demo`, which plays in such a run
 //! - `leftovers`: nothing outlives a run, however it ends
 //! - `probes`: whoever wants out stays inside, and whoever may goes
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
+mod breakouts;
 mod demo;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;

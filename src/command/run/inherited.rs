@@ -66,8 +66,10 @@ mod tests {
         let (stream, peer) = UnixStream::pair().unwrap();
         drop(peer);
         let plain = File::create(directory.path().join("plain")).unwrap();
-        assert!(![leads_further(pipe), leads_further(stream), leads_further(plain), leads_further(File::open("/dev/null").unwrap())]
-            .contains(&true));
+        assert!(
+            ![leads_further(pipe), leads_further(stream), leads_further(plain), leads_further(File::open("/dev/null").unwrap())]
+                .contains(&true)
+        );
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (datagram, _peer) = UnixDatagram::pair().unwrap();

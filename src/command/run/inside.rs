@@ -83,12 +83,12 @@ pub(super) struct Start {
     pub(super) files: Option<Surroundings>,
 }
 
-/// What COMMAND finds in the file system: see [`Files`].
+/// What COMMAND finds in the file system: see [`Files`]. Paths are texts of the system's, since JSON has no other way to write any path.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Surroundings {
-    pub(super) directory: PathBuf,
-    pub(super) runtime: Option<PathBuf>,
-    pub(super) hidden: Vec<PathBuf>,
+    pub(super) directory: OsString,
+    pub(super) runtime: Option<OsString>,
+    pub(super) hidden: Vec<OsString>,
     /// The certificates to trust, in PEM.
     pub(super) bundle: String,
     /// The same for the JVM, in base64.
@@ -99,7 +99,8 @@ impl Surroundings {
     fn into_files(self) -> Result<Files, Failure> {
         let Self { directory, runtime, hidden, bundle, key_store } = self;
         let own = vec![(KEY_STORE.to_owned(), BASE64_STANDARD.decode(key_store)?)];
-        Ok(Files { directory, runtime, hidden, bundle: bundle.into(), own })
+        let hidden = hidden.into_iter().map(PathBuf::from).collect();
+        Ok(Files { directory: directory.into(), runtime: runtime.map(PathBuf::from), hidden, bundle: bundle.into(), own })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         stage::Stage,
     },
     config::{Config, Environment, default_state},
-    confine::files::{BUNDLE, credentials, sockets},
+    confine::files::{BUNDLE, credentials, homes, sockets},
     credentials::Credential,
     destination::{Destination, Host},
     secret::Secret,
@@ -109,7 +109,7 @@ fn named(config: &Config) -> impl Iterator<Item = &Credential> {
 /// What lies behind the walls.
 pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result<inside::Surroundings, Failure> {
     let variable = |name: &str| job.caller.variable(name);
-    let mut hidden = credentials(variable);
+    let mut hidden = credentials(variable, homes());
     hidden.extend(sockets()?);
     hidden.extend(default_state(job.caller));
     hidden.extend(config.state.iter().chain(&job.hidden).cloned());
@@ -122,9 +122,9 @@ pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result
         hidden.push(absolute(file)?);
     }
     Ok(inside::Surroundings {
-        directory: job.directory.clone().map_or_else(env::current_dir, Ok)?,
-        runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()),
-        hidden,
+        directory: job.directory.clone().map_or_else(env::current_dir, Ok)?.into_os_string(),
+        runtime: variable("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute()),
+        hidden: hidden.into_iter().map(PathBuf::into_os_string).collect(),
         bundle: trusted.pem.clone(),
         key_store: BASE64_STANDARD.encode(&trusted.key_store),
     })

@@ -1,6 +1,8 @@
 //! Where a caller's credentials lie. The settings of agents (`~/.claude`, `~/.codex`) are none: COMMAND needs them to run.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, fs, path::PathBuf};
+
+use rustix::process::getuid;
 
 /// Below `$HOME`.
 const HOME: &[&str] = &[
@@ -82,22 +84,46 @@ const VARIABLES: &[&str] = &[
     "NPM_CONFIG_USERCONFIG",
     "PGPASSFILE",
     "REGISTRY_AUTH_FILE",
+    "TF_CLI_CONFIG_FILE",
     "XAUTHORITY",
     "npm_config_userconfig",
 ];
 
-/// The places where the caller whose environment this is may have credentials, whether there are any or not.
-pub(crate) fn credentials(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+/// The places where the caller whose environment this is may have credentials, whether there are any or not; below `homes` too, to which
+/// `$HOME` need not lead.
+pub(crate) fn credentials(variable: impl Fn(&str) -> Option<OsString>, homes: Vec<PathBuf>) -> Vec<PathBuf> {
     let directory = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let below = |above: Option<PathBuf>, names: &[&str]| -> Vec<PathBuf> {
-        above.into_iter().flat_map(|above| names.iter().map(move |name| above.join(name))).collect()
+    let below = |above: &[PathBuf], names: &[&str]| -> Vec<PathBuf> {
+        above.iter().flat_map(|above| names.iter().map(move |name| above.join(name))).collect()
     };
-    let home = directory("HOME");
-    let config = directory("XDG_CONFIG_HOME").or_else(|| home.as_deref().map(|home| home.join(".config")));
+    let homes: Vec<_> = directory("HOME").into_iter().chain(homes).collect();
+    let configs: Vec<_> = directory("XDG_CONFIG_HOME").into_iter().chain(homes.iter().map(|home| home.join(".config"))).collect();
+    let cargo: Vec<_> = directory("CARGO_HOME").into_iter().collect();
     let named = VARIABLES.iter().filter_map(|name| variable(name));
     let named = named.flat_map(|value| env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute());
-    let cargo = below(directory("CARGO_HOME"), &["credentials", "credentials.toml"]);
-    below(home, HOME).into_iter().chain(below(config, CONFIG)).chain(cargo).chain(named).collect()
+    let cargo = below(&cargo, &["credentials", "credentials.toml"]);
+    below(&homes, HOME).into_iter().chain(below(&configs, CONFIG)).chain(cargo).chain(named).collect()
+}
+
+/// The homes that this user has by the system's list of users, whatever the environment says; for root, who may read them, everybody's.
+pub(crate) fn homes() -> Vec<PathBuf> {
+    let users = fs::read("/etc/passwd").unwrap_or_default();
+    homes_of(getuid().as_raw(), &String::from_utf8_lossy(&users))
+}
+
+fn homes_of(uid: u32, users: &str) -> Vec<PathBuf> {
+    let mut homes: Vec<_> = users
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':').skip(2);
+            let user: u32 = fields.next()?.parse().ok()?;
+            let home = PathBuf::from(fields.nth(2)?);
+            (home.is_absolute() && (uid == 0 || user == uid)).then_some(home)
+        })
+        .collect();
+    homes.sort();
+    homes.dedup();
+    homes
 }
 
 #[cfg(test)]
@@ -105,7 +131,7 @@ mod tests {
     use super::*;
 
     fn found(variables: &[(&str, &str)]) -> Vec<PathBuf> {
-        credentials(|name| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| value.into()))
+        credentials(|name| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| value.into()), Vec::new())
     }
 
     #[test]
@@ -122,6 +148,17 @@ mod tests {
         for path in ["/home/a/.ssh", "/c/gh", "/r/credentials.toml", "/k/one", "/k/two"] {
             assert!(paths.contains(&path.into()), "{path}");
         }
-        assert!(!paths.contains(&"n".into()) && !paths.contains(&"/home/a/.config/gh".into()));
+        assert!(!paths.contains(&"n".into()));
+    }
+
+    #[test]
+    fn a_home_is_known_without_the_environment() {
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\nmail:x:8:8::/var/mail:\nann:x:1000:1000:Ann,,,:/home/a:/bin/sh\n+::::::\nbroken\nb:x:1001::\n";
+        assert_eq!(homes_of(1000, users), [PathBuf::from("/home/a")]);
+        assert_eq!(homes_of(0, users), ["/home/a", "/root", "/var/mail"].map(PathBuf::from));
+        assert_eq!(homes_of(4242, users), Vec::<PathBuf>::new());
+        let paths = credentials(|_| None, homes_of(1000, users));
+        assert!(paths.contains(&"/home/a/.ssh".into()) && paths.contains(&"/home/a/.config/gh".into()));
     }
 }

@@ -44,6 +44,10 @@ pub(super) fn filesystem(kind: &str, path: &Path, flags: MountFlags, options: &s
 
 /// Lets nobody write any more to what is mounted at a path.
 pub(super) fn read_only(path: &Path) -> Result<(), Obstacle> {
-    mount_remount(path, MountFlags::BIND | MountFlags::RDONLY | PLAIN, "")
-        .map_err(|error| obstacle(format!("make {} read-only", path.display()), error))
+    remount(path, MountFlags::RDONLY | PLAIN)
+}
+
+/// Says anew what is allowed at a mount, here alone.
+pub(super) fn remount(path: &Path, flags: MountFlags) -> Result<(), Obstacle> {
+    mount_remount(path, MountFlags::BIND | flags, "").map_err(|error| obstacle(format!("restrict {}", path.display()), error))
 }

@@ -1,0 +1,97 @@
+//! What leads around the walls if nobody thought of it.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    net::{TcpListener, TcpStream},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, net::UnixDatagram},
+    },
+    process::{Command, Stdio},
+};
+
+use crate::harness::{Ended, callers, end, user, wait_for};
+
+/// A socket of the host's network would stay there: COMMAND could connect it anew, to anywhere.
+#[test]
+fn threat_36_descriptors_that_lead_further_are_not_handed_on() {
+    for caller in callers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (datagram, _peer) = UnixDatagram::pair().unwrap();
+        let directory = fs::File::open(caller.home()).unwrap();
+        let leading: [(OwnedFd, &str); 3] = [
+            (stream.into(), "a socket that can be connected elsewhere"),
+            (datagram.into(), "a socket that can be connected elsewhere"),
+            (directory.into(), "a directory"),
+        ];
+        for (descriptor, what) in leading {
+            let mut command = caller.tidegate(&["--", "echo", "started"]);
+            command.stdin(Stdio::from(descriptor)).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let Ended { status, out, err } = wait_for(command.spawn().unwrap());
+            let expected = format!("tidegate: stdin is {what}, by which COMMAND would get around the walls: put a pipe between them\n");
+            assert_eq!((status, out.as_str(), err), (125, "", expected));
+        }
+    }
+}
+
+#[test]
+fn credentials_are_hidden_where_the_systems_list_has_the_home() {
+    for caller in callers() {
+        let users = fs::read_to_string("/etc/passwd").unwrap();
+        let home = users.lines().find_map(|line| {
+            let fields: Vec<_> = line.split(':').collect();
+            (fields[2] == caller.uid().to_string()).then(|| fields[5].to_owned())
+        });
+        let Some(home) = home else { continue };
+        let ssh = format!("{home}/.ssh");
+        if fs::metadata(&ssh).is_err() {
+            continue;
+        }
+        let mut command = caller.tidegate(&["--", "grep", "-c", &format!(" {ssh} "), "/proc/self/mounts"]);
+        assert_eq!(end(command.env_remove("HOME"), b"").out, "1\n");
+    }
+}
+
+#[test]
+fn a_directory_may_have_any_name() {
+    for caller in callers() {
+        let name = OsStr::from_bytes(b"\xff \xfe");
+        let directory = caller.home().join(name);
+        assert!(caller.command("mkdir").arg(&directory).status().unwrap().success());
+        let output = caller.tidegate(&["--", "pwd"]).current_dir(&directory).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.stdout, [directory.as_os_str().as_bytes(), b"\n"].concat(), "{output:?}");
+    }
+}
+
+#[test]
+fn devices_are_the_hosts_to_change_and_no_other_ones_open() {
+    for caller in callers() {
+        let node = caller.home().join("zero");
+        if caller.uid() == 0 {
+            let made = Command::new("mknod").arg(&node).args(["c", "1", "5"]).status().unwrap();
+            assert!(made.success(), "it takes the capability to make devices");
+        }
+        let script = "echo written > /dev/null; : >> /dev/null; head -c 2 /dev/zero | wc -c
+            chmod 644 /dev/null 2>&1 | grep -c null; head -c 2 zero 2>&1 | grep -c zero";
+        assert_eq!(caller.shell(script).printed(), "2\n1\n1\n");
+    }
+}
+
+/// What somebody else puts where a socket of his was is nothing to hide: it may be anybody's.
+#[test]
+fn a_socket_that_gave_way_hides_nothing() {
+    let caller = user();
+    let path = caller.home().join("socket");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(caller.shell("test -S socket; echo $?").printed(), "1\n");
+    fs::rename(&path, caller.home().join("renamed")).unwrap();
+    assert_eq!(caller.shell("test -S renamed; echo $?").printed(), "1\n");
+    std::os::unix::fs::symlink("/usr", &path).unwrap();
+    assert_eq!(caller.shell("test -x socket/bin/env; echo $?").printed(), "0\n");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("socket", &path).unwrap();
+    assert_eq!(caller.shell("echo started").printed(), "started\n");
+    drop(socket);
+}
