@@ -111,6 +111,14 @@ impl Credential {
         }
     }
 
+    /// The program that is run for it, if it is named by its path.
+    pub(crate) fn program(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Command { argv, .. } => argv.first().filter(|program| program.contains('/')).map(Path::new),
+            Source::Value(_) | Source::File(_) => None,
+        }
+    }
+
     /// What its source last gave.
     pub(crate) fn held(&self) -> Option<Arc<Secret>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()

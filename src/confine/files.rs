@@ -23,7 +23,7 @@ use std::{
 };
 
 use rustix::{
-    fs::Mode,
+    fs::{Access, Mode, access},
     io::Errno,
     mount::{MountPropagationFlags, mount_change},
     process::{chdir, getuid, umask},
@@ -72,6 +72,8 @@ pub(crate) struct Files {
     pub(crate) runtime: Option<PathBuf>,
     /// Directories that are to be empty, files and sockets that are to be empty files. What there is not is passed over.
     pub(crate) hidden: Vec<PathBuf>,
+    /// What Tidegate goes on to read or to run outside by these paths: nobody inside changes it, or puts something else there.
+    pub(crate) fixed: Vec<PathBuf>,
     /// What is trusted in place of the system's authorities.
     pub(crate) bundle: Vec<u8>,
     /// More files for [`OWN`], by name.
@@ -99,7 +101,8 @@ fn lay(files: &Files) -> Result<(), Obstacle> {
         .map_err(|error| namespaces::obstacle("separate the mounts from the host's", error))?;
     // All that is taken from the host is looked up before anything lies over it.
     let private = private(files.runtime.as_deref());
-    let hidden = hidden(&files.hidden)?;
+    let hidden = there(&files.hidden)?;
+    let fixed = there(&files.fixed)?;
     let over: Vec<(&str, PathBuf)> =
         OVER.iter().flat_map(|(own, paths)| paths.iter().filter_map(|path| Some((*own, behind_links(path)?)))).collect();
     let devices = devices::take()?;
@@ -131,6 +134,7 @@ fn lay(files: &Files) -> Result<(), Obstacle> {
     for (own, path) in over {
         replace(&path, own, &private)?;
     }
+    fixed.iter().try_for_each(|path| fix(path))?;
     if getuid().is_root() {
         kernel::mask()?;
     }
@@ -148,13 +152,13 @@ fn private(runtime: Option<&Path>) -> Vec<(PathBuf, u32)> {
 }
 
 /// What there is of these paths, without links, those above before those below.
-fn hidden(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Obstacle> {
+fn there(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Obstacle> {
     let mut there = Vec::new();
     for path in paths {
         match fs::canonicalize(path) {
             Ok(path) => there.push(path),
             Err(error) if is_absent(&error) => {}
-            Err(error) => return Err(Obstacle::new(format!("hide {}", path.display()), error)),
+            Err(error) => return Err(Obstacle::new(format!("find {}", path.display()), error)),
         }
     }
     there.sort();
@@ -213,6 +217,19 @@ fn hide(path: &Path, but: Option<&Path>) -> Result<(), Obstacle> {
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(Obstacle::new(format!("hide {}", path.display()), error)),
     }
+}
+
+/// Lets what is at a path be neither changed nor moved away, nor any directory above it that could be: what is mounted on is not renamed.
+fn fix(path: &Path) -> Result<(), Obstacle> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let movable = |path: &&Path| path.parent().is_some_and(|above| access(above, Access::WRITE_OK).is_ok());
+    let movable: Vec<_> = path.ancestors().filter(movable).collect();
+    for path in movable.into_iter().rev().chain([path]) {
+        Tree::of(path)?.lay(path)?;
+    }
+    mounts::read_only(path)
 }
 
 /// Lays a file of ours over another one; one that a link leads to in an empty directory is made.

@@ -95,3 +95,31 @@ fn a_socket_that_gave_way_hides_nothing() {
     assert_eq!(caller.shell("echo started").printed(), "started\n");
     drop(socket);
 }
+
+/// Outside, git reads such a repository and runs its hooks.
+#[test]
+fn a_repository_on_disk_is_neither_reached_nor_replaced() {
+    for caller in callers() {
+        let made = "git init -q -b main work && cd work && git -c user.name=a -c user.email=a@b.test commit -q --allow-empty -m first &&
+            mkdir ../on && git clone -q --bare . ../on/spoon.git && echo 'echo credential' > ../token && chmod +x ../token";
+        assert_eq!(end(caller.command("sh").args(["-c", made]), b"").status, 0, "git is needed: apt-get install git");
+        caller.write("tidegate.toml", ON_DISK);
+        let script = "git clone -q git@github.com:octo/spoon && ls on/spoon.git && cat token
+            echo no > on/spoon.git/hooks || mv on off || mv on/spoon.git away || echo no > token || mv token away || mv \"$PWD\" \"$PWD.away\" || echo held";
+        let Ended { status, out, err } = caller.run(&["--config", "tidegate.toml", "--", "sh", "-c", script]);
+        assert_eq!((status, out.as_str()), (0, "echo credential\nheld\n"), "{err}");
+    }
+}
+
+const ON_DISK: &str = "
+[state]
+dir = \"state\"
+[[github]]
+host = \"github.com\"
+credential = { command = [\"./token\"] }
+[[session]]
+id = \"s1\"
+[[session.repository]]
+name = \"octo/spoon\"
+upstream_path = \"on/spoon.git\"
+";

@@ -89,6 +89,7 @@ pub(super) struct Surroundings {
     pub(super) directory: OsString,
     pub(super) runtime: Option<OsString>,
     pub(super) hidden: Vec<OsString>,
+    pub(super) fixed: Vec<OsString>,
     /// The certificates to trust, in PEM.
     pub(super) bundle: String,
     /// The same for the JVM, in base64.
@@ -97,10 +98,11 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     fn into_files(self) -> Result<Files, Failure> {
-        let Self { directory, runtime, hidden, bundle, key_store } = self;
+        let Self { directory, runtime, hidden, fixed, bundle, key_store } = self;
         let own = vec![(KEY_STORE.to_owned(), BASE64_STANDARD.decode(key_store)?)];
-        let hidden = hidden.into_iter().map(PathBuf::from).collect();
-        Ok(Files { directory: directory.into(), runtime: runtime.map(PathBuf::from), hidden, bundle: bundle.into(), own })
+        let paths = |texts: Vec<OsString>| texts.into_iter().map(PathBuf::from).collect();
+        let (hidden, fixed) = (paths(hidden), paths(fixed));
+        Ok(Files { directory: directory.into(), runtime: runtime.map(PathBuf::from), hidden, fixed, bundle: bundle.into(), own })
     }
 }
 

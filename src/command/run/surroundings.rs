@@ -121,10 +121,19 @@ pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result
     {
         hidden.push(absolute(file)?);
     }
+    let directory = job.directory.clone().map_or_else(env::current_dir, Ok)?;
+    let granted = config.sessions.iter().flat_map(|session| session.grant.repositories());
+    let mut fixed: Vec<PathBuf> = granted.filter_map(|repository| repository.upstream_path.clone()).collect();
+    hidden.extend(fixed.iter().cloned());
+    // Elsewhere COMMAND may do with a program what the caller may.
+    for program in named(config).filter_map(Credential::program) {
+        fixed.extend(Some(absolute(program)?).filter(|program| program.starts_with(&directory)));
+    }
     Ok(inside::Surroundings {
-        directory: job.directory.clone().map_or_else(env::current_dir, Ok)?.into_os_string(),
+        directory: directory.into_os_string(),
         runtime: variable("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute()),
         hidden: hidden.into_iter().map(PathBuf::into_os_string).collect(),
+        fixed: fixed.into_iter().map(PathBuf::into_os_string).collect(),
         bundle: trusted.pem.clone(),
         key_store: BASE64_STANDARD.encode(&trusted.key_store),
     })

@@ -59,6 +59,7 @@ const CONFIG: &[&str] = &[
     "gcloud",               // Google Cloud
     "gh",                   // GitHub's CLI
     "git/credentials",      // git's credential store
+    "github-copilot",       // GitHub, for editors
     "glab-cli",             // GitLab's CLI
     "google-chrome",        // cookies and passwords
     "hcloud",               // Hetzner Cloud
