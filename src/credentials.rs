@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -50,7 +50,8 @@ impl Source {
     /// A program, found by `PATH` unless it is written as a path, which starts from `directory`.
     pub(crate) fn command(mut argv: Vec<String>, directory: &Path, max_age: Duration) -> Self {
         if let Some(program) = argv.first_mut().filter(|program| program.contains('/') && Path::new(&**program).is_relative()) {
-            *program = directory.join(&*program).to_string_lossy().into_owned();
+            let path = directory.join(&*program);
+            *program = absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
         }
         Self::Command { argv, max_age }
     }
@@ -276,7 +277,15 @@ fn read_file(path: &Path) -> Result<Secret, Problem> {
 async fn run(argv: &[String], patience: Duration) -> Result<Secret, Problem> {
     let (program, arguments) = argv.split_first().ok_or_else(|| Problem::Unstarted("nothing is named".to_owned()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).kill_on_drop(true);
+    // Many programs run what the directory says in which they are started, and that may be a sandbox's.
+    command
+        .args(arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| Problem::Unstarted(error.to_string()))?;
     let outcome = timeout(patience, listen(&mut child)).await.unwrap_or(Err(Problem::Late(patience)));
     end(child).await;

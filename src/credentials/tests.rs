@@ -71,6 +71,14 @@ fn one_line_of_visible_ascii() {
     assert!(FORM.contains(&MAX_CREDENTIAL.to_string()));
 }
 
+/// The working directory of a run is a sandbox's to write: what git, for one, runs there is said in `.git/config`.
+#[tokio::test]
+async fn a_command_runs_where_no_sandbox_writes() {
+    assert_eq!(ask(&command(&["pwd"], LONG)).await.as_deref(), Ok("/"));
+    let relative = Source::command(vec!["./token".into()], Path::new("settings"), LONG);
+    assert!(matches!(relative, Source::Command { argv, .. } if Path::new(&argv[0]).is_absolute() && argv[0].ends_with("/settings/token")));
+}
+
 #[test]
 fn nothing_shows_a_secret() {
     let argv = vec!["printf".to_owned(), SECRET.to_owned()];

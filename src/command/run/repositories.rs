@@ -39,7 +39,7 @@ fn credential(environment: &dyn Environment) -> Result<Secret, String> {
         let Some(value) = environment.variable(name).filter(|value| !value.is_empty()) else { continue };
         return read_line(value.as_encoded_bytes()).ok_or_else(|| format!("a credential is {FORM}, and what {name} holds is not"));
     }
-    let asked = Command::new("gh").args(["auth", "token"]).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let asked = Command::new("gh").args(["auth", "token"]).current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()).output();
     let given = asked.ok().filter(|asked| asked.status.success()).map(|asked| Zeroizing::new(asked.stdout));
     given.and_then(|given| read_line(&given)).ok_or_else(|| NO_CREDENTIAL.into())
 }

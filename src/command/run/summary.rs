@@ -52,7 +52,8 @@ impl Refused {
         let Self { what, reason, remedy } = self;
         let times = if count == 1 { String::new() } else { format!(" {count} times") };
         let remedy = remedy.as_ref().map(|remedy| format!("; to allow it: {remedy}")).unwrap_or_default();
-        format!("refused{times}: {what} ({reason}){remedy}")
+        let what = if what.is_empty() { String::new() } else { format!(": {what}") };
+        format!("refused{times}{what} ({reason}){remedy}")
     }
 }
 
@@ -97,6 +98,12 @@ mod tests {
     fn nothing_is_said_of_nothing() {
         assert_eq!(lines(&[]), Vec::<String>::new());
         assert_eq!(lines(&[refusal("a.example", 443, Reason::DnsFailed, None)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_could_not_be_read_has_no_name() {
+        let refused = Refusal { method: None, path: None, ..refusal("", 0, Reason::BadRequest, None) };
+        assert_eq!(lines(&[refused]), ["refused (bad_request)"]);
     }
 
     #[test]
