@@ -35,7 +35,7 @@ fn way_out(stream: BorrowedFd<'_>) -> io::Result<Option<&'static str>> {
         FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice => None,
         FileType::Socket => (!is_settled(stream)?).then_some("a socket that can be connected elsewhere"),
         FileType::Directory => Some("a directory"),
-        _ => Some("no file, pipe, terminal or socket"),
+        FileType::BlockDevice | FileType::Symlink | FileType::Unknown => Some("no file, pipe, terminal or socket"),
     })
 }
 

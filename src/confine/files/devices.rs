@@ -63,7 +63,7 @@ pub(super) fn shut_others() -> Result<(), Obstacle> {
 }
 
 /// Where the mounts of such a listing lie that let devices be opened, and what else is said of each that may not be taken back
-/// (proc_pid_mountinfo(5)).
+/// (`proc_pid_mountinfo(5)`).
 fn with_devices(mounts: &[u8]) -> Vec<(PathBuf, MountFlags)> {
     let mounts = mounts.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ').skip(4);
