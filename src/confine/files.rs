@@ -6,19 +6,17 @@
 //!
 //! What is hidden is what there is when COMMAND starts. A credential or a socket that is made later is seen, and so is a hidden file
 //! that the host puts another in the place of (`rename(2)`): the kernel takes off what lies over a name that goes. Directories
-//! stay hidden whatever is put into them. A socket that is bound by a relative path, or in another network namespace of the
-//! host, is in no list that we can read.
+//! stay hidden whatever is put into them.
 
 mod credentials;
+mod sockets;
 mod mounts;
 mod devices;
 mod kernel;
 
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
     path::{Path, PathBuf},
 };
 
@@ -30,8 +28,11 @@ use rustix::{
     system::uname,
 };
 
-pub(crate) use self::credentials::{credentials, homes};
 use self::mounts::{Tree, tmpfs};
+pub(crate) use self::{
+    credentials::{credentials, homes},
+    sockets::sockets,
+};
 use super::{Obstacle, namespaces};
 
 /// Where Tidegate's own files lie inside, read-only.
@@ -250,69 +251,4 @@ fn empty(path: &Path, mode: u32) -> Result<(), Obstacle> {
 
 fn make_directory(path: &Path) -> Result<(), Obstacle> {
     fs::create_dir_all(path).map_err(|error| Obstacle::new(format!("make {}", path.display()), error))
-}
-
-/// The sockets that processes of this network namespace have bound to a path: others reach them by the path alone, from any
-/// namespace. To be asked outside, before [`shut`].
-pub(crate) fn sockets() -> Result<Vec<PathBuf>, Obstacle> {
-    let listing = "/proc/self/net/unix";
-    let read = fs::read(listing).map_err(|error| Obstacle::new(format!("read {listing}"), error))?;
-    Ok(bound(&read).into_iter().flat_map(still_there).collect())
-}
-
-/// What a socket that was bound to this path can be reached by now. What another put in its place is no socket, and nobody's to have
-/// hidden; where nothing is there, it may have been given another name in its directory, as `ssh` does it.
-fn still_there(path: PathBuf) -> Vec<PathBuf> {
-    let is_socket = |found: io::Result<fs::Metadata>| found.map(|found| found.file_type().is_socket());
-    match (is_socket(fs::metadata(&path)), path.parent()) {
-        (Ok(false), _) => Vec::new(),
-        (Err(error), Some(above)) if error.kind() == ErrorKind::NotFound => {
-            let beside = fs::read_dir(above).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-            beside.filter(|path| is_socket(fs::symlink_metadata(path)).unwrap_or(false)).collect()
-        }
-        _ => vec![path],
-    }
-}
-
-/// The absolute paths of such a listing. A path is all that follows the seventh column; an abstract name starts with an `@`.
-fn bound(listing: &[u8]) -> Vec<PathBuf> {
-    let paths = listing.split(|byte| *byte == b'\n').filter_map(|line| {
-        let space = line.windows(2).position(|pair| pair == b" /")?;
-        Some(PathBuf::from(OsStr::from_bytes(line.get(space + 1..)?)))
-    });
-    paths.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn a_socket_is_found_by_the_name_that_it_has_now() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        let _socket = UnixListener::bind(at("made")).unwrap();
-        assert_eq!(still_there(at("made")), [at("made")]);
-        fs::rename(at("made"), at("given")).unwrap();
-        fs::write(at("plain"), "").unwrap();
-        assert_eq!(still_there(at("made")), [at("given")]);
-        assert_eq!(still_there(at("plain")), Vec::<PathBuf>::new());
-        fs::create_dir(at("made")).unwrap();
-        assert_eq!(still_there(at("made")), Vec::<PathBuf>::new());
-        assert_eq!(still_there(at("absent/made")), Vec::<PathBuf>::new());
-    }
-
-    #[test]
-    fn path_sockets_are_told_from_abstract_ones() {
-        let listing = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
-            0000000000000000: 00000002 00000000 00010000 0001 01 21434 /run/docker.sock\n\
-            0000000000000000: 00000003 00000000 00000000 0001 03 27434\n\
-            0000000000000000: 00000002 00000000 00010000 0001 01 22172 @/tmp/.X11-unix/X0\n\
-            0000000000000000: 00000002 00000000 00010000 0001 01 22173 relative.sock\n\
-            0000000000000000: 00000002 00000000 00000000 0002 01 23133 /home/a/with a space \xff.sock\n";
-        let expected = [&b"/run/docker.sock"[..], b"/home/a/with a space \xff.sock"].map(|path| PathBuf::from(OsStr::from_bytes(path)));
-        assert_eq!(bound(listing), expected);
-    }
 }

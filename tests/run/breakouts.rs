@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Read,
     net::{TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
@@ -123,3 +124,33 @@ id = \"s1\"
 name = \"octo/spoon\"
 upstream_path = \"on/spoon.git\"
 ";
+
+#[test]
+fn threat_36_sockets_are_hidden_that_no_list_has_by_their_path() {
+    for caller in callers() {
+        let directory = caller.home().to_owned();
+        // By a relative path, as programs bind one whose whole path is too long; and in another network.
+        let script =
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()";
+        let absolute = directory.join("absolute");
+        let mut relative = caller.command("python3");
+        relative.args(["-c", script, "relative"]);
+        let mut elsewhere = caller.command("unshare");
+        elsewhere.args(["-Urn", "python3", "-c", script, absolute.to_str().unwrap()]);
+        let mut holders: Vec<_> = [relative, elsewhere]
+            .iter_mut()
+            .map(|command| {
+                let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut line = [0];
+                holder.stdout.take().unwrap().read_exact(&mut line).unwrap();
+                holder
+            })
+            .collect();
+        let seen = caller.shell("test -e relative && test -e absolute && test ! -S relative && test ! -S absolute && echo hidden");
+        for holder in &mut holders {
+            drop(holder.stdin.take());
+            holder.wait().unwrap();
+        }
+        assert_eq!(seen.printed(), "hidden\n");
+    }
+}
