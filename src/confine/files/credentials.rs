@@ -109,7 +109,7 @@ pub(crate) fn credentials(variable: impl Fn(&str) -> Option<OsString>, homes: Ve
 /// The homes that this user has by the system's list of users, whatever the environment says; for root, who may read them, everybody's.
 pub(crate) fn homes() -> Vec<PathBuf> {
     let users = fs::read("/etc/passwd").unwrap_or_default();
-    homes_of(getuid().as_raw(), &String::from_utf8_lossy(&users))
+    homes_of(getuid().as_raw(), &String::from_utf8_lossy(&users)).into_iter().filter(|home| home.is_dir()).collect()
 }
 
 fn homes_of(uid: u32, users: &str) -> Vec<PathBuf> {
