@@ -156,8 +156,7 @@ fn private(runtime: Option<&Path>) -> Vec<(PathBuf, u32)> {
 fn there(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Obstacle> {
     let mut there = Vec::new();
     for path in paths {
-        // Most are not there, and this is told by one call of the system.
-        match fs::symlink_metadata(path).and_then(|_| fs::canonicalize(path)) {
+        match fs::canonicalize(path) {
             Ok(path) => there.push(path),
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(Obstacle::new(format!("find {}", path.display()), error)),

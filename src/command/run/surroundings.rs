@@ -109,7 +109,10 @@ fn named(config: &Config) -> impl Iterator<Item = &Credential> {
 /// What lies behind the walls.
 pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result<inside::Surroundings, Failure> {
     let variable = |name: &str| job.caller.variable(name);
+    let is_absent = |path: &PathBuf| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    // Most are not there.
     let mut hidden = credentials(variable, homes());
+    hidden.retain(|path| !is_absent(path));
     hidden.extend(sockets()?);
     hidden.extend(default_state(job.caller));
     hidden.extend(config.state.iter().chain(&job.hidden).cloned());
