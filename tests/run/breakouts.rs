@@ -38,24 +38,6 @@ fn threat_36_descriptors_that_lead_further_are_not_handed_on() {
 }
 
 #[test]
-fn credentials_are_hidden_where_the_systems_list_has_the_home() {
-    for caller in callers() {
-        let users = fs::read_to_string("/etc/passwd").unwrap();
-        let home = users.lines().find_map(|line| {
-            let fields: Vec<_> = line.split(':').collect();
-            (fields[2] == caller.uid().to_string()).then(|| fields[5].to_owned())
-        });
-        let Some(home) = home else { continue };
-        let ssh = format!("{home}/.ssh");
-        if fs::metadata(&ssh).is_err() {
-            continue;
-        }
-        let mut command = caller.tidegate(&["--", "grep", "-c", &format!(" {ssh} "), "/proc/self/mounts"]);
-        assert_eq!(end(command.env_remove("HOME"), b"").out, "1\n");
-    }
-}
-
-#[test]
 fn a_directory_may_have_any_name() {
     for caller in callers() {
         let name = OsStr::from_bytes(b"\xff \xfe");
