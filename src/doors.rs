@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::{
     net::{TcpStream, UdpSocket},
     sync::watch,
+    task::JoinSet,
 };
 
 use crate::{
@@ -43,7 +44,16 @@ pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, draini
 
 /// Answers the names that are asked for by UDP, until draining begins.
 pub(crate) async fn answer_names(gate: Arc<Gate>, socket: UdpSocket, draining: watch::Receiver<bool>) {
-    dns::answer(&gate, &socket, draining).await;
+    let socket = Arc::new(socket);
+    loop {
+        // A task of its own: a panic ends the answer to one question, and not the door.
+        let mut answering = JoinSet::new();
+        answering.spawn(dns::answer(Arc::clone(&gate), Arc::clone(&socket), draining.clone()));
+        match answering.join_next().await {
+            Some(Err(error)) if error.is_panic() => gate.metrics.panicked(),
+            Some(_) | None => return,
+        }
+    }
 }
 
 /// Serves one connection to the proxy listener (CONNECT, absolute-form HTTP/1 and this proxy's own pages) or to the git listener.

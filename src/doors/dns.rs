@@ -53,7 +53,7 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, stream: TcpStream, draining: &
 }
 
 /// Answers datagrams one after the other until draining begins, each to where it came from.
-pub(super) async fn answer(gate: &Arc<Gate>, socket: &UdpSocket, mut draining: watch::Receiver<bool>) {
+pub(super) async fn answer(gate: Arc<Gate>, socket: Arc<UdpSocket>, mut draining: watch::Receiver<bool>) {
     // One octet more shows a datagram that is longer.
     let mut buffer = vec![0; MAX_QUERY + 1];
     loop {
@@ -70,7 +70,7 @@ pub(super) async fn answer(gate: &Arc<Gate>, socket: &UdpSocket, mut draining: w
             }
         };
         let message = buffer.get(..length).unwrap_or_default();
-        if let Some(answer) = answer_to(gate, gate.identify_bound(), message).await {
+        if let Some(answer) = answer_to(&gate, gate.identify_bound(), message).await {
             // A client that cannot be reached asks again.
             let _ = socket.send_to(&answer, client).await;
         }
