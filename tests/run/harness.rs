@@ -141,10 +141,18 @@ impl Caller {
         path
     }
 
-    /// A program of this caller's, in the home and with nothing of the tests' environment.
+    /// A program of this caller's, in the home and with nothing of the tests' environment; nor does it ignore the signals that the tests
+    /// ignore where they were started in the background.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.home()).env_clear().env("HOME", self.home()).env("PATH", PATH).env("TIDEGATE", self.program());
+        let mut command = Command::new("env");
+        command
+            .arg("--default-signal")
+            .arg(program)
+            .current_dir(self.home())
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", PATH)
+            .env("TIDEGATE", self.program());
         if our_uid() != self.uid {
             command.uid(self.uid).gid(self.uid);
         }

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::harness::{Ended, callers, end, user, wait_for};
+use crate::harness::{Ended, callers, end, poll, user, wait_for};
 
 /// Sends a signal to a process by the program that everybody has.
 fn kill(signal: &str, pid: u32) {
@@ -29,9 +29,10 @@ fn signals_reach_the_command_and_nobody_else() {
             out.read_line(&mut line).unwrap();
             assert_eq!(line, "ready\n", "{signal}");
             kill(signal, child.id());
+            let status = poll(|| child.try_wait().unwrap()).unwrap_or_else(|| panic!("{signal} does not end it"));
             line.clear();
             out.read_to_string(&mut line).unwrap();
-            assert_eq!((line.as_str(), child.wait().unwrap().code()), ("got\n", Some(3)), "{signal}");
+            assert_eq!((line.as_str(), status.code()), ("got\n", Some(3)), "{signal}");
         }
     }
 }
