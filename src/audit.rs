@@ -118,8 +118,10 @@ impl Audit {
 
     /// Opens the target anew, after a rotation moved the file away. Where that fails the old one stays in use.
     pub(crate) fn reopen(&self) -> Result<(), OpenError> {
+        // Locked before: a line that is being written would be taken for one without an end.
+        let mut sink = self.lock();
         let (file, torn) = open(&self.target)?;
-        self.lock().lines = Lines { out: file, torn };
+        sink.lines = Lines { out: file, torn };
         Ok(())
     }
 

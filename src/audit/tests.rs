@@ -256,3 +256,18 @@ fn a_panic_elsewhere_does_not_stop_records() {
     audit.record(&connect()).unwrap();
     assert_eq!(lines(&fixture.path()).len(), 1);
 }
+
+#[test]
+fn reopening_while_others_record_tears_no_line() {
+    let fixture = Fixture::new();
+    let audit = fixture.open(&fixture.path(), OnFailure::Refuse);
+    // Long lines cross the pages of a file, and a write may be seen in part there.
+    let record = connect().requesting("GET", Some(&"/long".repeat(400)));
+    std::thread::scope(|scope| {
+        let recording = scope.spawn(|| (0..20_000).for_each(|_| audit.record(&record).unwrap()));
+        while !recording.is_finished() {
+            audit.reopen().unwrap();
+        }
+    });
+    assert_eq!(lines(&fixture.path()).len(), 20_000);
+}
