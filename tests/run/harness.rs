@@ -2,6 +2,8 @@
 
 #[path = "../git/harness/backend.rs"]
 pub(crate) mod backend;
+#[path = "harness/caller.rs"]
+mod caller;
 #[path = "harness/counter.rs"]
 pub(crate) mod counter;
 #[path = "../proxy/harness/dns.rs"]
@@ -22,16 +24,12 @@ pub(crate) mod wait;
 mod wire;
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     io::{Read, Write},
     net::TcpListener,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::{CommandExt, ExitStatusExt},
-    },
-    path::{Path, PathBuf},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -40,22 +38,12 @@ use std::{
     thread,
 };
 
-use tempfile::TempDir;
-
 pub(crate) use self::{
+    caller::{Caller, PATH, callers, our_uid, user},
     counter::Counter,
     dns::{Answer, Dns},
     wait::{eventually, poll},
 };
-
-/// The user without rights that every Linux knows.
-const NOBODY: u32 = 65534;
-
-/// Somebody with a home, who has a Tidegate there that is his to start.
-pub(crate) struct Caller {
-    uid: u32,
-    home: TempDir,
-}
 
 /// What a program came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,17 +63,6 @@ impl Ended {
     }
 }
 
-/// Root and an ordinary user, where these tests run as root; else the one who runs them.
-pub(crate) fn callers() -> Vec<Caller> {
-    match our_uid() {
-        0 => vec![Caller::new(0), Caller::new(NOBODY)],
-        uid => {
-            eprintln!("NOT TESTED AS ROOT: these tests run as user {uid}");
-            vec![Caller::new(uid)]
-        }
-    }
-}
-
 /// Runs the test of this name, which is the caller, in a network of its own that has every address, where users stay who they are.
 #[track_caller]
 pub(crate) fn in_a_network(name: &str, test: impl FnOnce()) {
@@ -93,46 +70,7 @@ pub(crate) fn in_a_network(name: &str, test: impl FnOnce()) {
     namespace::anew(if our_uid() == 0 { &["--net"] } else { &own_users }, name, test);
 }
 
-/// An ordinary user.
-pub(crate) fn user() -> Caller {
-    Caller::new(if our_uid() == 0 { NOBODY } else { our_uid() })
-}
-
-fn our_uid() -> u32 {
-    fs::metadata("/proc/self").unwrap().uid()
-}
-
 impl Caller {
-    fn new(uid: u32) -> Self {
-        let home = tempfile::tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let caller = Self { uid, home };
-        // By another process: a descriptor of ours to write to it may be inherited by what another test starts just now, and who is
-        // written to cannot be started.
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tidegate")).arg(caller.program()).status();
-        assert!(copied.unwrap().success());
-        caller.give(caller.home());
-        caller
-    }
-
-    pub(crate) fn uid(&self) -> u32 {
-        self.uid
-    }
-
-    pub(crate) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
-    pub(crate) fn program(&self) -> PathBuf {
-        self.home().join("tidegate")
-    }
-
-    fn give(&self, path: &Path) {
-        if our_uid() == 0 {
-            chown(path, Some(self.uid), Some(self.uid)).unwrap();
-        }
-    }
-
     /// Writes a file into the home.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.home().join(name);
@@ -153,8 +91,8 @@ impl Caller {
             .env("HOME", self.home())
             .env("PATH", PATH)
             .env("TIDEGATE", self.program());
-        if our_uid() != self.uid {
-            command.uid(self.uid).gid(self.uid);
+        if our_uid() != self.uid() {
+            command.uid(self.uid()).gid(self.uid());
         }
         command
     }
@@ -231,8 +169,6 @@ pub(crate) fn processes_with(word: &str) -> Vec<String> {
     let all = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
     all.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(word)).collect()
 }
-
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An origin that answers every request for `hello`, and counts.
 pub(crate) struct Origin {

@@ -1,27 +1,19 @@
 //! Callers of `tidegate run`, and what their commands print.
 
+#[path = "../run/harness/caller.rs"]
+mod caller;
+
 use std::{
-    env, fs,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
+    fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
 
-/// The user without rights that every Linux knows.
-const NOBODY: u32 = 65534;
-
-/// Who runs Tidegate, with a home that no wall hides of itself.
-pub(crate) struct Caller {
-    uid: u32,
-    home: TempDir,
-    /// Where an ordinary user can start it too.
-    program: PathBuf,
-}
+pub(crate) use self::caller::{Caller, callers, root, user};
+use self::caller::{PATH, our_uid};
 
 /// What a command came to.
 #[derive(Debug)]
@@ -40,56 +32,9 @@ impl Ended {
     }
 }
 
-/// Both kinds of callers, where this user may be both.
-pub(crate) fn callers() -> Vec<Caller> {
-    root().into_iter().chain([user()]).collect()
-}
-
-/// Root; `None`, with a word about it, where the tests run as somebody else.
-pub(crate) fn root() -> Option<Caller> {
-    if our_uid() == 0 {
-        return Some(Caller::new(0));
-    }
-    eprintln!("NOT TESTED AS ROOT: these tests run as user {}", our_uid());
-    None
-}
-
-pub(crate) fn user() -> Caller {
-    Caller::new(if our_uid() == 0 { NOBODY } else { our_uid() })
-}
-
-fn our_uid() -> u32 {
-    fs::metadata("/proc/self").unwrap().uid()
-}
-
 impl Caller {
-    fn new(uid: u32) -> Self {
-        let home = tempfile::tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let program = home.path().join("tidegate");
-        fs::copy(env!("CARGO_BIN_EXE_tidegate"), &program).unwrap();
-        let caller = Self { uid, home, program };
-        caller.give(caller.home());
-        caller
-    }
-
     pub(crate) fn is_root(&self) -> bool {
-        self.uid == 0
-    }
-
-    pub(crate) fn uid(&self) -> u32 {
-        self.uid
-    }
-
-    pub(crate) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
-    /// Makes a path this caller's own.
-    pub(crate) fn give(&self, path: &Path) {
-        if our_uid() == 0 {
-            chown(path, Some(self.uid), Some(self.uid)).unwrap();
-        }
+        self.uid() == 0
     }
 
     /// Makes a directory of this caller's at a path, which ends with the value returned where it is not below the home.
@@ -115,8 +60,8 @@ impl Caller {
         let (program, arguments) = command.split_first().unwrap();
         let mut command = Command::new(program);
         command.args(arguments).current_dir(directory).env_clear().envs(self.environment()).stdin(Stdio::null());
-        if our_uid() != self.uid {
-            command.uid(self.uid).gid(self.uid);
+        if our_uid() != self.uid() {
+            command.uid(self.uid()).gid(self.uid());
         }
         let output = command.output().unwrap_or_else(|error| panic!("cannot start {program}: {error}; install it"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -128,8 +73,8 @@ impl Caller {
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         vec![
             ("HOME", path(self.home())),
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-            ("TIDEGATE", path(&self.program)),
+            ("PATH", PATH.to_owned()),
+            ("TIDEGATE", path(&self.program())),
             ("XDG_RUNTIME_DIR", path(&runtime)),
         ]
     }
@@ -140,7 +85,8 @@ impl Caller {
     }
 
     pub(crate) fn inside_at(&self, directory: &Path, script: &str) -> Ended {
-        let program = self.program.to_str().unwrap();
+        let program = self.program();
+        let program = program.to_str().unwrap();
         self.outside(directory, &[program, "run", "--access", "none", "--", "/bin/sh", "-c", script])
     }
 
