@@ -22,7 +22,7 @@ use rustls::pki_types::CertificateDer;
 
 pub(crate) use self::github::Github;
 pub(crate) use self::outside::Outside;
-pub(crate) use self::repositories::read_grant;
+pub(crate) use self::repositories::{Locate, read_grant};
 use self::sections::Reader;
 use crate::{
     audit,

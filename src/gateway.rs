@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let on_disk = subject.governing.grant.find(&route.repository).is_some_and(|granted| granted.upstream_path.is_some());
-    asked.destination = gate.forge.as_ref().filter(|_| !on_disk).map(Forge::destination);
+    asked.destination = gate.forges.of(&route.repository).filter(|_| !on_disk).map(Forge::destination);
     let mut visit = Visit { gate, subject, asked, traffic: Arc::new(traffic) };
     let (awaited, version) = (Arc::new(()), request.version());
     let request = request.map(|body| Patient::new(body, version, gate.patience, &awaited));

@@ -18,25 +18,34 @@ use serde::{Deserialize, Serialize};
 pub use self::headers::{
     ContentEncoding, HeaderError, ProtocolVersion, answer_content_type, check_answer_type, check_content_type, request_content_type,
 };
-use crate::{reason::Reason, wire::excerpt};
+use crate::{
+    destination::{Host, Name},
+    reason::Reason,
+    wire::excerpt,
+};
 
-/// A repository as it is looked up and asked for upstream: `owner/name` in lower case, without `.git`.
+/// A repository as it is looked up: `[host/]owner/name` in lower case, without `.git`. Without a host it is the one of that name at
+/// the first `[[github]]`; the same name at two hosts is two repositories.
 ///
 /// GitHub knows no two repositories whose names differ in case only. A wiki is a repository of its own, `name.wiki`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepositoryName {
+    host: Option<Name>,
     text: Box<str>,
-    /// Where the slash stands.
+    /// Where the owner begins.
+    owner: usize,
+    /// Where the slash behind the owner stands.
     slash: usize,
 }
 
 impl RepositoryName {
-    /// Reads `OWNER/NAME` or `OWNER/NAME.git`, in any case.
+    /// Reads `OWNER/NAME`, `OWNER/NAME.git` or either behind `HOST/`, in any case.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        match text.split_once('/') {
-            Some((owner, name)) => Self::from_parts(owner, name),
-            None => Err(NameError::Form(excerpt(text.as_bytes()))),
+        let Some((first, rest)) = text.split_once('/') else { return Err(NameError::Form(excerpt(text.as_bytes()))) };
+        match rest.split_once('/') {
+            None => Self::from_parts(first, rest),
+            Some((owner, name)) => Ok(Self::from_parts(owner, name)?.at(Some(host(first)?))),
         }
     }
 
@@ -55,16 +64,44 @@ impl RepositoryName {
         if bare.is_empty() || bare.len() > MAX_NAME || !bare.bytes().all(in_name) || ambiguous || matches!(bare, "." | "..") {
             return Err(NameError::Name(excerpt(name.as_bytes())));
         }
-        Ok(Self { text: format!("{owner}/{bare}").to_ascii_lowercase().into(), slash: owner.len() })
+        Ok(Self { host: None, text: format!("{owner}/{bare}").to_ascii_lowercase().into(), owner: 0, slash: owner.len() })
     }
 
-    /// `owner/name`.
+    /// The repository of this name at another host; `None`: at the first `[[github]]`.
+    #[must_use]
+    pub fn at(self, host: Option<Name>) -> Self {
+        let (path, length) = (self.path(), self.slash - self.owner);
+        let (text, owner) = match &host {
+            Some(host) => (format!("{}/{path}", host.as_str()).into(), host.as_str().len() + 1),
+            None => (path.into(), 0),
+        };
+        Self { host, text, owner, slash: owner + length }
+    }
+
+    /// The same repository by what it is called where names without a host mean `now`, and no longer `before`.
+    #[must_use]
+    pub fn seen_from(self, before: Option<&Name>, now: Option<&Name>) -> Self {
+        let host = rehosted(self.host.clone(), before, now);
+        self.at(host)
+    }
+
+    /// `None`: the first `[[github]]`.
+    pub fn host(&self) -> Option<&Name> {
+        self.host.as_ref()
+    }
+
+    /// `[host/]owner/name`, for people and records.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    /// `owner/name`, as its host knows it.
+    pub fn path(&self) -> &str {
+        &self.text[self.owner..]
+    }
+
     pub fn owner(&self) -> &str {
-        &self.text[..self.slash]
+        &self.text[self.owner..self.slash]
     }
 
     pub fn name(&self) -> &str {
@@ -92,6 +129,19 @@ impl fmt::Display for RepositoryName {
     }
 }
 
+/// A host by what it is called where leaving it out means `now`, and no longer `before`.
+pub fn rehosted(host: Option<Name>, before: Option<&Name>, now: Option<&Name>) -> Option<Name> {
+    host.or_else(|| before.cloned()).filter(|host| Some(host) != now)
+}
+
+fn host(text: &str) -> Result<Name, NameError> {
+    match Host::parse(text.as_bytes()) {
+        // One spelling: without the root's dot.
+        Ok(Host::Name(name)) if !text.ends_with('.') => Ok(name),
+        Ok(_) | Err(_) => Err(NameError::Host(excerpt(text.as_bytes()))),
+    }
+}
+
 fn without_git(name: &str) -> Option<&str> {
     let (bare, suffix) = name.split_at_checked(name.len().checked_sub(GIT.len())?)?;
     suffix.eq_ignore_ascii_case(GIT).then_some(bare)
@@ -102,6 +152,8 @@ fn without_git(name: &str) -> Option<&str> {
 pub enum NameError {
     /// Not two parts with a slash between them.
     Form(Box<str>),
+    /// No name before two parts.
+    Host(Box<str>),
     Owner(Box<str>),
     Name(Box<str>),
 }
@@ -115,7 +167,8 @@ impl NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form(text) => write!(f, "a repository is written OWNER/NAME: \"{text}\""),
+            Self::Form(text) => write!(f, "a repository is written OWNER/NAME or HOST/OWNER/NAME: \"{text}\""),
+            Self::Host(host) => write!(f, "the host of a repository is a name, as in HOST/OWNER/NAME: \"{host}\""),
             Self::Owner(owner) => {
                 write!(f, "the owner of a repository is 1 to {MAX_OWNER} letters, digits, \"-\" and \"_\": \"{owner}\"")
             }
@@ -178,11 +231,41 @@ mod tests {
         for text in ["octo/spoon", "Octo/SPOON", "octo/spoon.git", "octo/Spoon.GIT"] {
             let name = RepositoryName::parse(text).unwrap();
             assert_eq!((name.as_str(), name.owner(), name.name()), ("octo/spoon", "octo", "spoon"), "{text}");
+            assert_eq!((name.path(), name.host()), ("octo/spoon", None));
         }
         for text in ["o/.github", "o_x/r", "-o/-r", "o/r.wiki", "o/...", "o/git", "o/.gitx"] {
             assert_eq!(RepositoryName::parse(text).unwrap().as_str(), text);
         }
         assert_eq!(RepositoryName::parse("o/r.wiki.git").unwrap().as_str(), "o/r.wiki");
+    }
+
+    /// G-02, and the same owner and name at two hosts.
+    #[test]
+    fn a_repository_is_its_host_s() {
+        let [here, there] = ["octo/spoon", "GHE.example/Octo_1/Spoon.git"].map(|text| RepositoryName::parse(text).unwrap());
+        assert_eq!((there.as_str(), there.path()), ("ghe.example/octo_1/spoon", "octo_1/spoon"));
+        assert_eq!((there.host().unwrap().as_str(), there.owner(), there.name()), ("ghe.example", "octo_1", "spoon"));
+        let moved = here.clone().at(there.host().cloned());
+        assert_eq!((moved.as_str(), moved.owner(), moved.name()), ("ghe.example/octo/spoon", "octo", "spoon"));
+        assert_ne!(moved, here);
+        assert_eq!(moved.clone().at(None), here);
+        assert_eq!(RepositoryName::parse(moved.as_str()), Ok(moved));
+    }
+
+    #[test]
+    fn a_name_stays_a_repository_s_when_another_host_comes_first() {
+        let [one, other] = ["one.test", "other.test"].map(|text| host(text).unwrap());
+        for (written, before, now, expected) in [
+            ("o/r", Some(&one), Some(&one), "o/r"),
+            ("o/r", Some(&one), Some(&other), "one.test/o/r"),
+            ("other.test/o/r", Some(&one), Some(&other), "o/r"),
+            ("o/r", None, Some(&one), "o/r"),
+            ("o/r", Some(&one), None, "one.test/o/r"),
+            ("third.test/o/r", Some(&one), Some(&other), "third.test/o/r"),
+        ] {
+            let name = RepositoryName::parse(written).unwrap();
+            assert_eq!(name.seen_from(before, now).as_str(), expected, "{written} {before:?} {now:?}");
+        }
     }
 
     #[test]
@@ -195,7 +278,12 @@ mod tests {
             ("o.o/r", owner("o.o")),
             ("o%6f/r", owner("o%6f")),
             ("o/", name("")),
-            ("o/r/x", name("r/x")),
+            ("o/r/x/y", name("x/y")),
+            ("/o/r", NameError::Host("".into())),
+            ("127.0.0.1/o/r", NameError::Host("127.0.0.1".into())),
+            ("https://o/r", owner("")),
+            ("ghe.example./o/r", NameError::Host("ghe.example.".into())),
+            ("ghe.example:8443/o/r", NameError::Host("ghe.example:8443".into())),
             ("o/.", name(".")),
             ("o/..", name("..")),
             ("o/.git", name(".git")),

@@ -24,8 +24,6 @@ pub(crate) struct Visit<'a> {
     pub(crate) kept_since: Option<SystemTime>,
     pub(crate) authority: &'a LocalAuthority,
     pub(crate) forge_hosts: &'a ForgeHosts,
-    /// Whether a repository without a grant may be read.
-    pub(crate) public_read: bool,
     pub(crate) now: SystemTime,
 }
 
@@ -83,7 +81,7 @@ fn session(visit: &Visit<'_>) -> Value {
         "access": show.access.as_str(),
         "report": show.report,
         // Decided by the repositories alone, whatever the access level and the entries say.
-        "github": visit.forge_hosts.granting().map(Name::as_str),
+        "github": visit.forge_hosts.first().map(Name::as_str),
         "repositories": visit.governing.grant.for_sandbox(),
         "entries": show.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
@@ -175,7 +173,8 @@ fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) ->
     if let Some(method) = &question.method {
         let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
         let route = permit.decide_request(&facts)?;
-        let _granted = decide_repository(&visit.governing.grant, &route.repository, route.kind.service(), visit.public_read)?;
+        let public_read = visit.forge_hosts.public_read(&route.repository);
+        let _granted = decide_repository(&visit.governing.grant, &route.repository, route.kind.service(), public_read)?;
     }
     Ok(Approval { rule: None, would_deny: None })
 }

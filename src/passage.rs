@@ -32,7 +32,7 @@ use http::HeaderValue;
 pub(crate) use self::{
     ending::Ending,
     farewell::part,
-    forge::Forge,
+    forge::{Forge, Forges},
     patient::Patient,
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},
@@ -65,7 +65,7 @@ pub(crate) struct Gate {
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) upstream: Upstream,
     /// Where repositories are that are not on this machine.
-    pub(crate) forge: Option<Forge>,
+    pub(crate) forges: Forges,
     /// The hosts that no policy has a say about.
     pub(crate) forge_hosts: ForgeHosts,
     pub(crate) backend: Backend,
@@ -223,8 +223,8 @@ impl Gate {
 
     /// What no request may carry out: every real credential that this process holds, and tokens of known shapes.
     fn known_secrets(&self) -> Result<Arc<Known>, TooMany> {
-        let of_forge = self.forge.as_ref().and_then(|forge| forge.credential.as_ref()?.held());
-        self.held.known(self.sessions.holders().secrets().chain(of_forge).collect())
+        let of_forges = self.forges.iter().filter_map(|forge| forge.credential.as_ref()?.held());
+        self.held.known(self.sessions.holders().secrets().chain(of_forges).collect())
     }
 
     /// Decides where something may go by the policy of whose it is. What is for a host of a GitHub never goes by a policy.

@@ -50,7 +50,7 @@ pub use self::{
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef, SecretRule},
     document::{Access, Limits},
-    forge::{ForgeHosts, ForgePermit},
+    forge::{ForgeHosts, ForgePermit, UnknownHost},
     index::{ListKind, ShownEntry},
     names::{NameFacts, NamePermit},
     patterns::{Pattern, PatternError, Ports},

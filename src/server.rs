@@ -39,7 +39,7 @@ use crate::{
     files::Stamps,
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
-    passage::{Forge, Gate},
+    passage::{Forge, Forges, Gate},
     policy::{ForgeHosts, Own},
     sessions::{Entry, Session, Sessions, Settings, Store, StoreError},
     upstream::{
@@ -90,8 +90,13 @@ impl Server {
         let now = clock();
         let store = open_store(&config, now).map_err(StartError::new)?;
         let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
-        let forge_hosts = ForgeHosts::new(config.github.iter().map(|github| github.host.clone()));
-        let sessions = Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential };
+        let forge_hosts = forge_hosts(&config.github);
+        let sessions = Settings {
+            sessions: config.sessions,
+            policy: config.policy,
+            patience: config.timeouts.credential,
+            first: forge_hosts.first().cloned(),
+        };
         let authority = match authority {
             Some(authority) => LocalAuthority::of(authority, Arc::clone(&numbers)),
             None => LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
@@ -100,7 +105,7 @@ impl Server {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?.through(config.parent),
-            forge: forge(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
+            forges: forges(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
             forge_hosts,
             backend: Backend::new(config.state.as_deref()),
             authority,
@@ -211,8 +216,9 @@ impl Server {
         if let Err(error) = self.gate.audit.reopen() {
             tracing::error!(%error, "the old audit file stays open");
         }
-        match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy, patience: config.timeouts.credential })
-        {
+        let first = config.github.first().map(|github| github.host.clone());
+        let patience = config.timeouts.credential;
+        match self.gate.sessions.apply(Settings { sessions: config.sessions, policy: config.policy, patience, first }) {
             Ok(generation) => {
                 if !self.gate.tls.load().trusts(&config.upstream_roots) {
                     self.gate.tls.store(Arc::new(LazyTlsClient::new(config.upstream_roots)));
@@ -290,11 +296,18 @@ fn open_store(config: &Config, now: SystemTime) -> Result<Option<Store>, StoreEr
     if needed || Store::exists(state) { Store::open(state, now).map(Some) } else { Ok(None) }
 }
 
-/// The GitHub of the git door, whose paths name no host: the first one.
-fn forge(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Option<Forge>, TlsClientError> {
-    let Some(Github { host, git, roots: own, credential, public_read, .. }) = githubs.into_iter().next() else { return Ok(None) };
-    let tls = TlsClient::new(&[roots, &own].concat())?;
-    Ok(Some(Forge { host, git, tls, timeouts: exchange_timeouts(timeouts), credential, public_read }))
+fn forge_hosts(githubs: &[Github]) -> ForgeHosts {
+    let public = githubs.iter().filter(|github| github.public_read);
+    ForgeHosts::new(githubs.iter().map(|github| github.host.clone())).public_at(public.map(|github| github.host.clone()))
+}
+
+/// Each GitHub with the roots that it alone is verified by, beside those of all.
+fn forges(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Forges, TlsClientError> {
+    let forges = githubs.into_iter().map(|Github { host, git, roots: own, credential, public_read: _ }| {
+        let tls = TlsClient::new(&[roots, &own].concat())?;
+        Ok(Forge { host, git, tls, timeouts: exchange_timeouts(timeouts), credential })
+    });
+    Ok(Forges::new(forges.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn exchange_timeouts(timeouts: &Timeouts) -> ExchangeTimeouts {

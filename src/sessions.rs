@@ -36,6 +36,8 @@ use self::{
 pub(crate) use crate::files::StoreError;
 use crate::{
     credentials::{Credential, Equipped},
+    destination::Name,
+    github::rehosted,
     policy::{Access, Policy, grant::Grant},
     reason::Reason,
     secret::Secret,
@@ -66,9 +68,11 @@ pub(crate) struct SessionSettings {
     pub(crate) expires: Option<SystemTime>,
     pub(crate) policy: Arc<Equipped>,
     pub(crate) grant: Grant,
-    /// Of this session's own user; else the upstream's one serves.
-    pub(crate) credential: Option<Arc<Credential>>,
+    pub(crate) credentials: OwnCredentials,
 }
+
+/// Of a session's own user, by the host that each is for; `None`: the first `[[github]]`. For others the upstream's one serves.
+pub(crate) type OwnCredentials = BTreeMap<Option<Name>, Arc<Credential>>;
 
 /// What a configuration says of sessions.
 pub(crate) struct Settings {
@@ -77,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Option<Arc<Equipped>>,
     /// Bounds one run of a credential's command, and one reading of its file.
     pub(crate) patience: Duration,
+    /// Where repositories are whose names are without a host.
+    pub(crate) first: Option<Name>,
 }
 
 /// Every session there is: those of the configuration and those made over the admin interface.
@@ -90,6 +96,8 @@ pub(crate) struct Sessions {
     store: Option<Store>,
     /// Held while anything about the table changes.
     kept: Mutex<Kept>,
+    /// Where repositories are whose names are without a host, for as long as the process runs.
+    first: Option<Name>,
 }
 
 /// What the store holds, and what new sessions begin with.
@@ -108,6 +116,7 @@ impl Sessions {
             None => BTreeMap::new(),
         };
         let kept = Mutex::new(Kept { records, ..Kept::default() });
+        let first = settings.first.clone();
         let sessions = Self {
             entry,
             table: ArcSwap::default(),
@@ -116,6 +125,7 @@ impl Sessions {
             kept_since: ArcSwapOption::empty(),
             store,
             kept,
+            first,
         };
         sessions.apply(settings)?;
         Ok(sessions)
@@ -181,14 +191,15 @@ impl Sessions {
         let before = self.table.load_full();
         let generation = *self.generation.borrow() + 1;
         let mut wanted = Vec::new();
-        for settings in settings.sessions {
-            let closed = kept.records.contains_key(&settings.id).then_some(Reason::SessionRevoked);
-            wanted.push(Wanted { id: settings.id.clone(), configured: true, governing: governing(settings, generation), closed });
+        for session in settings.sessions {
+            let closed = kept.records.contains_key(&session.id).then_some(Reason::SessionRevoked);
+            let session = self.seen_from(session, settings.first.as_ref())?;
+            wanted.push(Wanted { id: session.id.clone(), configured: true, governing: governing(session, generation), closed });
         }
         for (id, found) in &kept.records {
             match found {
                 Ok(record) if record.configured => {}
-                Ok(record) => wanted.push(wanted_by(record, settings.policy.as_ref(), settings.patience, generation)?),
+                Ok(record) => wanted.push(wanted_by(record, self.first.as_ref(), settings.policy.as_ref(), settings.patience, generation)?),
                 Err(error) if tokens.ids.contains(id) => tracing::error!(%error, "the session is refused"),
                 Err(error) => {
                     tracing::error!(%error, "the session is refused");
@@ -206,6 +217,15 @@ impl Sessions {
         self.kept_since.store(None);
         self.generation.send_replace(generation);
         Ok(generation)
+    }
+
+    /// A session of settings in which names without a host mean `before`, by what its repositories are called here: which GitHub is
+    /// the first stays as it was at the start.
+    fn seen_from(&self, settings: SessionSettings, before: Option<&Name>) -> Result<SessionSettings, SessionsError> {
+        let now = self.first.as_ref();
+        let grant = settings.grant.seen_from(before, now).map_err(|error| SessionsError::Grant(settings.id.clone(), error.to_string()))?;
+        let credentials = settings.credentials.into_iter().map(|(host, own)| (rehosted(host, before, now), own)).collect();
+        Ok(SessionSettings { grant, credentials, ..settings })
     }
 
     /// The generation in force; it changes after every session has its new policy, so that whoever watches it can judge
@@ -304,13 +324,21 @@ impl Wanted {
 }
 
 fn governing(settings: SessionSettings, generation: u64) -> Governing {
-    let SessionSettings { id: _, token, expires, policy, grant, credential } = settings;
-    Governing { policy, generation, expires, grant, signed: token.is_none(), credential }
+    let SessionSettings { id: _, token, expires, policy, grant, credentials } = settings;
+    Governing { policy, generation, expires, grant, signed: token.is_none(), credentials }
 }
 
 /// A session as its record has it. At a start it is refused where its policy cannot be used; later the reload is.
-fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duration, generation: u64) -> Result<Wanted, SessionsError> {
-    let (id, expires, grant) = (Arc::from(&*record.id), record.expires(), record.repositories.clone());
+fn wanted_by(
+    record: &Record,
+    first: Option<&Name>,
+    default: Option<&Arc<Equipped>>,
+    patience: Duration,
+    generation: u64,
+) -> Result<Wanted, SessionsError> {
+    let id: Arc<str> = Arc::from(&*record.id);
+    let grant = record.grant(first).map_err(|error| SessionsError::Grant(id.clone(), error.to_string()))?;
+    let expires = record.expires();
     let closed = record.revoked.then_some(Reason::SessionRevoked);
     let (policy, closed) = match (closed, policy_of(record.policy.as_deref(), default, patience)) {
         (_, Ok(policy)) => (policy, closed),
@@ -324,7 +352,7 @@ fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duratio
     Ok(Wanted {
         id,
         configured: false,
-        governing: Governing { policy, generation, expires, grant, signed: true, credential: None },
+        governing: Governing { policy, generation, expires, grant, signed: true, credentials: OwnCredentials::new() },
         closed,
     })
 }
@@ -332,7 +360,7 @@ fn wanted_by(record: &Record, default: Option<&Arc<Equipped>>, patience: Duratio
 /// What governs a session of which nothing is known.
 fn nothing(generation: u64) -> Governing {
     let policy = Arc::new(Equipped::bare(Policy::level(Access::None)));
-    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credential: None }
+    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credentials: OwnCredentials::new() }
 }
 
 #[derive(Clone, Default)]

@@ -16,7 +16,7 @@ use super::HEAD_TIMEOUT;
 use crate::{
     audit::rfc3339,
     passage::Gate,
-    policy::{grant::Grant, parse_duration},
+    policy::{ForgeHosts, grant::Grant, parse_duration},
     reason::Reason,
     respond::Answer,
     secret::Secret,
@@ -144,7 +144,7 @@ async fn act(gate: &Gate, route: Route<'_>, request: Request<Incoming>) -> Resul
             let body = timeout(HEAD_TIMEOUT, gather(request.into_body()))
                 .await
                 .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, Reason::HeadTimeout, "the body did not come in time"))??;
-            let (session, token) = gate.sessions.create(draft(&body, now)?, now)?;
+            let (session, token) = gate.sessions.create(draft(&body, &gate.forge_hosts, now)?, now)?;
             let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
             Ok(Done { status: StatusCode::CREATED, session: Some(session), body })
         }
@@ -197,7 +197,7 @@ struct Wish {
     repositories: Grant,
 }
 
-fn draft(body: &[u8], now: SystemTime) -> Result<Draft, Failure> {
+fn draft(body: &[u8], hosts: &ForgeHosts, now: SystemTime) -> Result<Draft, Failure> {
     let Wish { id, policy, expires, ttl, repositories: grant } = match body {
         [] => Wish::default(),
         // serde would read an array as the fields in their order.
@@ -217,6 +217,7 @@ fn draft(body: &[u8], now: SystemTime) -> Result<Draft, Failure> {
         }
         (None, None) => None,
     };
+    let grant = grant.located(hosts).map_err(|error| Failure::bad(error.to_string()))?;
     Ok(Draft { id, policy, expires, grant })
 }
 

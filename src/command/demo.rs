@@ -10,7 +10,7 @@ mod story;
 mod hosts;
 mod work;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, fs, io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{self, Runtime},
@@ -141,7 +141,7 @@ impl Set {
             expires: None,
             policy: Arc::new(Equipped::bare(policy)),
             grant: Grant::new(vec![RepositoryGrant::pushing(RepositoryName::parse(NAME)?, BRANCH)?])?,
-            credential: None,
+            credentials: BTreeMap::new(),
         };
         let config = Config {
             listen: Listen::default(),

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::{Console, DONE, FAILED, REFUSED, report::render};
 use crate::{
-    config::read_grant,
+    config::{Locate, read_grant},
+    destination::Host,
     github::{RepositoryName, push::RefName},
-    policy::{ChangeKind, Problem, Problems, PushDenial, RefChange, Source, Table, decide_push, grant::Grant},
+    policy::{ChangeKind, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, decide_push, grant::Grant},
     reason::{Reason, Verdict},
 };
 
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    #[arg(value_name = "OWNER/NAME", help = "The repository")]
+    #[arg(value_name = "[HOST/]OWNER/NAME", help = "The repository")]
     repository: String,
     #[arg(value_name = "REF", help = "refs/heads/BRANCH, refs/tags/TAG, or BRANCH")]
     name: String,
@@ -82,6 +83,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Resul
 struct Grants {
     expires: Option<SystemTime>,
     grant: Grant,
+    hosts: ForgeHosts,
 }
 
 /// What the push of one ref comes to.
@@ -116,7 +118,8 @@ impl Grants {
     }
 
     fn judge(&self, arguments: &Arguments, now: SystemTime) -> Answer {
-        let repository = match RepositoryName::parse(&arguments.repository) {
+        let named = RepositoryName::parse(&arguments.repository).map_err(|error| error.to_string());
+        let repository = match named.and_then(|name| located(&self.hosts, name).map_err(|error| error.to_string())) {
             Ok(repository) => repository,
             Err(error) => return Answer::refused(Reason::BadRequest, format!("The repository cannot be asked about: {error}.")),
         };
@@ -141,6 +144,7 @@ impl Grants {
 
 fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {
     let mut sessions = whole.array("session", problems);
+    let hosts = read_hosts(&mut whole, problems);
     whole.finish(&[], problems);
     if sessions.len() > 1 {
         problems.error(0..0, "more than one session", Some("leave one [[session]] in this file".into()));
@@ -152,10 +156,34 @@ fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {
     let mut table = Table::of(session, "an element of \"session\"", problems)?;
     let expires = table.moment("expires", problems);
     // Judging looks at no repository, so none needs to be there.
-    let grant = read_grant(&mut table, &|path| Ok(Path::new("/").join(path)), problems);
-    table.leave(&["id", "token", "policy", "credential"]);
+    let locate = Locate { path: &|path| Ok(Path::new("/").join(path)), name: &|name| located(&hosts, name) };
+    let grant = read_grant(&mut table, &locate, problems);
+    table.leave(&["id", "token", "policy", "credential", "credentials"]);
     table.finish(&[], problems);
-    Some(Grants { expires, grant: grant? })
+    Some(Grants { expires, grant: grant?, hosts })
+}
+
+/// The hosts of each `[[github]]`, of which nothing else is read.
+fn read_hosts(whole: &mut Table<'_>, problems: &mut Problems) -> ForgeHosts {
+    let mut names = Vec::new();
+    for value in whole.array("github", problems) {
+        let Some(mut table) = Table::of(value, "an element of \"github\"", problems) else { continue };
+        let Some(host) = table.string("host", problems) else { continue };
+        match Host::parse(host.get_ref().as_bytes()) {
+            Ok(Host::Name(name)) => names.push(name),
+            Ok(Host::Ip(_)) | Err(_) => problems.error(host.span(), format!("no name of a host: {:?}", host.get_ref()), None),
+        }
+    }
+    ForgeHosts::new(names)
+}
+
+/// The one name of a repository. Where no `[[github]]` says which hosts there are, there may be any, and github.com is the first.
+fn located(hosts: &ForgeHosts, name: RepositoryName) -> Result<RepositoryName, UnknownHost> {
+    if !hosts.names().is_empty() {
+        return hosts.locate(name);
+    }
+    let is_first = name.host().is_some_and(|host| host.as_str() == FIRST);
+    Ok(if is_first { name.at(None) } else { name })
 }
 
 /// A branch may be named without what stands before it in full.
@@ -201,6 +229,9 @@ Exit status: 0 it is allowed, 1 it is denied, 2 the file cannot be used
 
 Example:
   tidegate check push --session session.toml octo/spoon agent/fix-1";
+
+/// Whose repositories have names without a host, where nothing says otherwise.
+const FIRST: &str = "github.com";
 
 /// What stands under a verdict.
 const INDENT: &str = "       ";

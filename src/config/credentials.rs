@@ -8,16 +8,52 @@ use zeroize::Zeroizing;
 use super::sections::Reader;
 use crate::{
     credentials::{Credential, FORM, Source, read_line},
+    destination::{Host, Name},
+    github::rehosted,
     policy::{CredentialSource, Table, read_source},
     secret::Secret,
+    sessions::OwnCredentials,
 };
 
 impl Reader<'_> {
-    /// The credential that a table names, if it does. `patience` bounds whatever fetches it.
-    pub(super) fn credential(&mut self, table: &mut Table<'_>, patience: Duration) -> Option<Arc<Credential>> {
-        let written = table.table("credential", &mut self.problems)?;
+    /// The credential that a table is. `patience` bounds whatever fetches it.
+    pub(super) fn credential(&mut self, written: Table<'_>, patience: Duration) -> Option<Arc<Credential>> {
         let (source, given) = self.source(written)?;
         Some(Arc::new(Credential::new(source, patience).having_given(given)))
+    }
+
+    /// Those of a session's own user: its `credential` for the first `[[github]]`, and each of its `credentials` for the one whose host
+    /// it names.
+    pub(super) fn own_credentials(&mut self, session: &mut Table<'_>, patience: Duration) -> OwnCredentials {
+        let mut own = OwnCredentials::new();
+        if let Some(written) = session.table("credential", &mut self.problems) {
+            own.extend(self.credential(written, patience).map(|credential| (None, credential)));
+        }
+        for value in session.array("credentials", &mut self.problems) {
+            let Some(mut table) = Table::of(value, "an element of \"credentials\"", &mut self.problems) else { continue };
+            let span = table.span.clone();
+            self.require(&table, "host", "each of the credentials has a \"host\"", "write host = \"HOST\", that of a [[github]]");
+            let host = table.string("host", &mut self.problems).and_then(|host| self.host_of_credential(&host));
+            let credential = self.credential(table, patience);
+            let Some((host, credential)) = host.zip(credential) else { continue };
+            if own.insert(host, credential).is_some() {
+                let help = "\"credential\" is that of the first [[github]], \"credentials\" are those of others";
+                self.problems.error(span, "two credentials of a session are for one host", Some(help.into()));
+            }
+        }
+        own
+    }
+
+    /// The host of a `[[github]]`, `None` being the first one.
+    fn host_of_credential(&mut self, written: &Spanned<String>) -> Option<Option<Name>> {
+        let named = Host::parse(written.get_ref().as_bytes()).ok().and_then(|host| host.name().cloned());
+        match named.filter(|name| self.hosts.names().contains(name)) {
+            Some(name) => Some(rehosted(Some(name), None, self.hosts.first())),
+            None => {
+                self.problems.error(written.span(), format!("no [[github]] has the host {:?}", written.get_ref()), None);
+                None
+            }
+        }
     }
 
     /// A source, and what a file gives now.

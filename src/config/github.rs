@@ -14,7 +14,7 @@ use crate::{
     credentials::Credential,
     destination::{Destination, Host, Name},
     endpoint::Endpoint,
-    policy::Table,
+    policy::{ForgeHosts, Table},
     sessions::SessionSettings,
 };
 
@@ -33,26 +33,30 @@ pub(crate) struct Github {
 
 impl Reader<'_> {
     /// Every GitHub of the file. `patience` bounds whatever fetches a credential.
-    pub(super) fn githubs(&mut self, whole: &mut Table<'_>, patience: Duration, sessions: &[SessionSettings]) -> Vec<Github> {
-        let has_others = sessions.iter().any(|session| session.credential.is_some());
-        let mut githubs: Vec<Github> = Vec::new();
+    pub(super) fn githubs(&mut self, whole: &mut Table<'_>, patience: Duration) -> Vec<Spanned<Github>> {
+        let (mut githubs, mut names) = (Vec::new(), Vec::new());
         for value in whole.array("github", &mut self.problems) {
             let Some(table) = Table::of(value, "an element of \"github\"", &mut self.problems) else { continue };
             let span = table.span.clone();
-            let Some(github) = self.github(table, patience, &githubs) else { continue };
-            if github.credential.is_none() && !has_others && !self.problems.has_errors() {
+            githubs.extend(self.github(table, patience, &mut names).map(|github| Spanned::new(span, github)));
+        }
+        self.hosts = ForgeHosts::new(names);
+        githubs
+    }
+
+    /// Warns of what will not work as it may have been meant, once the rest is known.
+    pub(super) fn check_githubs(&mut self, githubs: &[Spanned<Github>], sessions: &[SessionSettings]) {
+        for (index, github) in githubs.iter().enumerate() {
+            let (span, github) = (github.span(), github.get_ref());
+            let own = (index > 0).then(|| github.host.clone());
+            let has_own = sessions.iter().any(|session| session.credentials.contains_key(&own));
+            if github.credential.is_none() && !has_own && !self.problems.has_errors() {
                 let message =
                     format!("there is no credential for {}: only repositories on disk and public reads work", github.host.as_str());
                 self.problems.warning(span.clone(), message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
             }
             self.warn_of_policies(&github.host, &span);
-            if !githubs.is_empty() {
-                let help = "the paths of the git door name no host, so it leads to the first [[github]]";
-                self.problems.warning(span, format!("nothing leads to {} yet", github.host.as_str()), Some(help.into()));
-            }
-            githubs.push(github);
         }
-        githubs
     }
 
     /// Warns of what a policy says about a host that no policy has a say about.
@@ -67,12 +71,13 @@ impl Reader<'_> {
         }
     }
 
-    fn github(&mut self, mut table: Table<'_>, patience: Duration, others: &[Github]) -> Option<Github> {
+    /// One GitHub; its host is added to `names`, which holds those before it, even where the rest of it cannot be used.
+    fn github(&mut self, mut table: Table<'_>, patience: Duration, names: &mut Vec<Name>) -> Option<Github> {
         self.require(&table, "host", "a GitHub has a \"host\"", "write host = \"github.com\"");
         let host = table.string("host", &mut self.problems);
         let [git, api, uploads] = ["git_url", "api_url", "upload_url"].map(|key| table.string(key, &mut self.problems));
         let ca_file = table.string("ca_file", &mut self.problems);
-        let credential = self.credential(&mut table, patience);
+        let credential = table.table("credential", &mut self.problems).and_then(|written| self.credential(written, patience));
         let public_read = table.boolean("public_read", &mut self.problems).is_some_and(Spanned::into_inner);
         let foreign = table.string("foreign_credentials", &mut self.problems);
         table.finish(&[], &mut self.problems);
@@ -80,7 +85,8 @@ impl Reader<'_> {
             self.foreign_credentials(&word);
         }
         let roots = ca_file.and_then(|file| self.certificates(&file)).unwrap_or_default();
-        let host = host.and_then(|host| self.github_host(host, others));
+        let host = host.and_then(|host| self.github_host(host, names));
+        names.extend(host.as_ref().map(|host| host.get_ref().clone()));
         let git = self.endpoint(git, "https://", host.as_ref());
         // Held to their form; this version has no API to use them for.
         self.endpoint(api, "https://api.", host.as_ref())?;
@@ -88,10 +94,10 @@ impl Reader<'_> {
         Some(Github { host: host?.into_inner(), git: git?, roots, credential, public_read })
     }
 
-    fn github_host(&mut self, written: Spanned<String>, others: &[Github]) -> Option<Spanned<Name>> {
+    fn github_host(&mut self, written: Spanned<String>, others: &[Name]) -> Option<Spanned<Name>> {
         let (span, text) = (written.span(), written.into_inner());
         let problem = match Host::parse(text.as_bytes()) {
-            Ok(Host::Name(name)) if others.iter().all(|other| other.host != name) => return Some(Spanned::new(span, name)),
+            Ok(Host::Name(name)) if !others.contains(&name) => return Some(Spanned::new(span, name)),
             Ok(Host::Name(name)) => format!("two [[github]] have the host {:?}", name.as_str()),
             Ok(Host::Ip(address)) => format!("sandboxes name a GitHub, and this is an address: {address}"),
             Err(error) => error.to_string(),

@@ -7,16 +7,21 @@ use toml::Spanned;
 use crate::{
     github::RepositoryName,
     policy::{
-        Problems, Table,
-        grant::{Access, Capability, Grant, RefPattern, RepositoryGrant},
+        Problems, Table, UnknownHost,
+        grant::{Access, Capability, Grant, GrantError, RefPattern, RepositoryGrant},
     },
 };
 
-/// From an `upstream_path` as written to an absolute one, or why there is none.
-pub(crate) type Locate<'l> = &'l dyn Fn(&str) -> Result<PathBuf, String>;
+/// What a written repository leads to.
+pub(crate) struct Locate<'l> {
+    /// From an `upstream_path` to an absolute one, or why there is none.
+    pub(crate) path: &'l dyn Fn(&str) -> Result<PathBuf, String>,
+    /// From a name to the one by which the repository is looked up.
+    pub(crate) name: &'l dyn Fn(RepositoryName) -> Result<RepositoryName, UnknownHost>,
+}
 
 /// The repositories of one session; `None` where an error says why they cannot be granted.
-pub(crate) fn read_grant(session: &mut Table<'_>, locate: Locate<'_>, problems: &mut Problems) -> Option<Grant> {
+pub(crate) fn read_grant(session: &mut Table<'_>, locate: &Locate<'_>, problems: &mut Problems) -> Option<Grant> {
     let span = session.span.clone();
     let mut repositories = Vec::new();
     let mut whole = true;
@@ -36,7 +41,7 @@ pub(crate) fn read_grant(session: &mut Table<'_>, locate: Locate<'_>, problems: 
     }
 }
 
-fn read_repository(mut table: Table<'_>, locate: Locate<'_>, problems: &mut Problems) -> Option<RepositoryGrant> {
+fn read_repository(mut table: Table<'_>, locate: &Locate<'_>, problems: &mut Problems) -> Option<RepositoryGrant> {
     if !table.has("name") {
         problems.error(table.span.clone(), "a repository has a \"name\"", Some("write name = \"OWNER/NAME\"".into()));
     }
@@ -48,13 +53,13 @@ fn read_repository(mut table: Table<'_>, locate: Locate<'_>, problems: &mut Prob
         ["create", "update", "force", "delete"].map(|key| table.boolean(key, problems).map(Spanned::into_inner));
     let upstream_path = table.string("upstream_path", problems);
     table.finish(LATER_REPOSITORY, problems);
-    let name = name.and_then(|name| word(&name, RepositoryName::parse, problems));
+    let name = name.and_then(|name| word(&name, |text| located(locate, text), problems));
     let access = access.map(|access| word(&access, Access::parse, problems));
     let push = words(&push, RefPattern::of_push, problems);
     let tags = words(&tags, RefPattern::of_tags, problems);
     let bases = words(&bases, RefPattern::parse, problems);
     let grants = words(&grants, Capability::parse, problems);
-    let upstream_path = upstream_path.map(|path| word(&path, locate, problems));
+    let upstream_path = upstream_path.map(|path| word(&path, locate.path, problems));
     let nothing = RepositoryGrant::reading(name?);
     Some(RepositoryGrant {
         access: access.unwrap_or(Some(nothing.access))?,
@@ -69,6 +74,10 @@ fn read_repository(mut table: Table<'_>, locate: Locate<'_>, problems: &mut Prob
         upstream_path: upstream_path.map_or(Some(None), |path| path.map(Some))?,
         ..nothing
     })
+}
+
+fn located(locate: &Locate<'_>, text: &str) -> Result<RepositoryName, GrantError> {
+    Ok((locate.name)(RepositoryName::parse(text).map_err(GrantError::Name)?)?)
 }
 
 fn words<T, E: fmt::Display>(texts: &[Spanned<String>], parse: fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<Vec<T>> {

@@ -19,7 +19,7 @@ use super::{Admin, Config, Environment, Listen, Resolver, Single, Timeouts, defa
 use crate::{
     audit::{OnFailure, Target},
     credentials::Equipped,
-    policy::{Problem, Problems, Severity, Source, Table},
+    policy::{ForgeHosts, Problem, Problems, Severity, Source, Table},
     upstream::Parent,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Reader<'e> {
     pub(super) patience: Duration,
     /// The ids of the sessions read so far, usable or not.
     pub(super) ids: Vec<Arc<str>>,
+    /// Those of every `[[github]]`.
+    pub(super) hosts: ForgeHosts,
 }
 
 /// How a connection finds its session, as written.
@@ -60,6 +62,7 @@ impl<'e> Reader<'e> {
             problems_of_policies: Vec::new(),
             patience: Timeouts::default().credential,
             ids: Vec::new(),
+            hosts: ForgeHosts::default(),
         }
     }
 
@@ -92,9 +95,10 @@ impl<'e> Reader<'e> {
         let (audit, on_audit_failure) = self.audit(&mut whole);
         let resolver = self.resolver(&mut whole);
         let (parent, upstream_roots) = self.upstream(&mut whole);
+        let github = self.githubs(&mut whole, timeouts.credential);
         let mut sessions = self.sessions(&mut whole, policy.as_ref(), &entry, timeouts.credential);
-        let github = self.githubs(&mut whole, timeouts.credential, &sessions);
         whole.finish(&[], &mut self.problems);
+        self.check_githubs(&github, &sessions);
         let entry = self.entry(entry, listen.admin.is_some(), &mut sessions, policy.clone())?;
         let warnings = Vec::new();
         Some(Config {
@@ -102,7 +106,7 @@ impl<'e> Reader<'e> {
             state,
             entry,
             sessions,
-            github,
+            github: github.into_iter().map(Spanned::into_inner).collect(),
             policy,
             audit,
             on_audit_failure,

@@ -11,14 +11,14 @@ use toml::Spanned;
 
 use super::{
     Environment,
-    repositories::read_grant,
+    repositories::{Locate, read_grant},
     sections::{Reader, WrittenEntry},
 };
 use crate::{
     credentials::Equipped,
     policy::{Table, grant::Grant},
     secret::Secret,
-    sessions::{ANONYMOUS, Entry, MIN_TOKEN, SessionSettings},
+    sessions::{ANONYMOUS, Entry, MIN_TOKEN, OwnCredentials, SessionSettings},
     token::{MAX_ID, is_session_id},
 };
 
@@ -81,8 +81,9 @@ impl Reader<'_> {
                 if default.is_none() && !self.problems.has_errors() {
                     self.problems.error(0..0, "nothing says what is allowed: there is no [policy]", Some(POLICY_HELP.into()));
                 }
-                let (id, grant) = (Arc::<str>::from(ANONYMOUS), Grant::default());
-                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default?, grant, credential: None });
+                let id = Arc::<str>::from(ANONYMOUS);
+                let (grant, credentials) = (Grant::default(), OwnCredentials::new());
+                sessions.push(SessionSettings { id: id.clone(), token: None, expires: None, policy: default?, grant, credentials });
                 Some(Entry::Bound(id))
             }
         }
@@ -103,9 +104,10 @@ impl Reader<'_> {
         let token = token.and_then(|token| self.session_token(token, others));
         let expires = table.moment("expires", &mut self.problems);
         let policy = table.string("policy", &mut self.problems);
-        let credential = self.credential(&mut table, patience);
-        let (directory, environment) = (&self.directory, self.environment);
-        let grant = read_grant(&mut table, &|path| find_repository(directory, path, environment), &mut self.problems);
+        let credentials = self.own_credentials(&mut table, patience);
+        let (directory, environment, hosts) = (&self.directory, self.environment, &self.hosts);
+        let locate = Locate { path: &|path| find_repository(directory, path, environment), name: &|name| hosts.locate(name) };
+        let grant = read_grant(&mut table, &locate, &mut self.problems);
         let own_policy = policy.as_ref().map(|file| self.policy(file));
         table.finish(&[], &mut self.problems);
         let id = id?;
@@ -115,7 +117,7 @@ impl Reader<'_> {
             self.problems.error(span, message, Some(POLICY_HELP.into()));
         }
         let policy = own_policy.unwrap_or_else(|| default.cloned())?;
-        Some(SessionSettings { id, token, expires, policy, grant: grant?, credential })
+        Some(SessionSettings { id, token, expires, policy, grant: grant?, credentials })
     }
 
     fn session_id(&mut self, id: &Spanned<String>) -> Option<Arc<str>> {

@@ -12,7 +12,6 @@ use crate::{
     destination::Destination,
     downstream::Downstream,
     gateway::{self, Body},
-    github::route::{self, RouteError},
     passage::{Asked, Subject, Visitor, is_pages},
     reason::Reason,
     respond::Refusal,
@@ -43,8 +42,8 @@ async fn exchange(
 ) -> Result<Response<Body>, Refusal> {
     let origin_form = request.uri().to_string();
     let is_page = names_pages(&request);
-    let route = match route::parse(request.method().as_str(), &origin_form) {
-        Err(error) if !is_page && error.reason() == Reason::BadRequest => return Err(unknown(&error)),
+    let route = match visitor.gate.forge_hosts.read_route(request.method().as_str(), &origin_form) {
+        Err(denial) if !is_page && denial.reason == Reason::BadRequest => return Err(denial.into()),
         route => route,
     };
     if let Ok(route) = &route {
@@ -59,12 +58,7 @@ async fn exchange(
         let response = serving::page(&visitor.gate, subject, request, &origin_form).await?;
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
-    let route = route.map_err(|error| unknown(&error))?;
-    gateway::serve(&visitor.gate, subject, asked, &route, visitor.gate.traffic(subject), request).await
-}
-
-fn unknown(error: &RouteError) -> Refusal {
-    Refusal::new(error.reason(), format!("This is no request for git: {error}."))
+    gateway::serve(&visitor.gate, subject, asked, &route?, visitor.gate.traffic(subject), request).await
 }
 
 /// Whether a request is for this proxy's own pages.

@@ -94,7 +94,6 @@ pub(super) async fn page(
         kept_since: gate.sessions.kept_since(),
         authority: &gate.authority,
         forge_hosts: &gate.forge_hosts,
-        public_read: gate.forge.as_ref().is_some_and(|forge| forge.public_read),
         now: (gate.clock)(),
     };
     Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response())

@@ -102,7 +102,7 @@ impl Errand {
         let answer = if let Some(path) = granted.and_then(|granted| granted.upstream_path.as_deref()) {
             self.ask_disk(visit, path, body).await?
         } else {
-            let forge = visit.gate.forge.as_ref().ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))?;
+            let forge = visit.gate.forges.of(self.repository()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))?;
             self.ask_forge(visit, forge, body).await?
         };
         let status = answer.status();
@@ -131,7 +131,7 @@ impl Errand {
         }
         let mut request = self.request(&forge.git, body)?;
         if !self.is_public() {
-            let own = visit.subject.governing.credential.as_ref();
+            let own = visit.subject.governing.credentials.get(&self.repository().host().cloned());
             let credential: &Arc<Credential> =
                 own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))?;
             let secret = credential.secret().await.map_err(|error| {
@@ -147,7 +147,7 @@ impl Errand {
 
     /// The request as it leaves, built from what was understood and from nothing else.
     fn request(&self, endpoint: &Endpoint, body: Upload) -> Result<Request<Upload>, Refusal> {
-        let (prefix, repository, service) = (&endpoint.prefix, self.repository(), self.kind.service());
+        let (prefix, repository, service) = (&endpoint.prefix, self.repository().path(), self.kind.service());
         let (method, target) = match self.kind {
             Kind::Advertisement(_) => (Method::GET, format!("{prefix}/{repository}/info/refs?service={service}")),
             Kind::Rpc(_) => (Method::POST, format!("{prefix}/{repository}/{service}")),

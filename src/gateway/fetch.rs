@@ -87,7 +87,7 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
 /// Decides, and records what is allowed.
 async fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit, Refusal> {
     visit.gate.count_upstream(visit.subject).await?;
-    let public_read = visit.gate.forge.as_ref().is_some_and(|forge| forge.public_read);
+    let public_read = visit.gate.forge_hosts.public_read(&route.repository);
     let permit = decide_repository(&visit.subject.governing.grant, &route.repository, route.kind.service(), public_read)?;
     // Whoever may push has only read as yet.
     visit.asked.kind = metrics::Kind::Fetch;

@@ -31,7 +31,7 @@ impl Standing {
         let governing = gate.again(subject)?.governing;
         // What began with a credential does not go on as what anybody may read.
         let was_granted = subject.governing.grant.find(repository).is_some();
-        let public_read = !was_granted && gate.forge.as_ref().is_some_and(|forge| forge.public_read);
+        let public_read = !was_granted && gate.forge_hosts.public_read(repository);
         let _still = decide_repository(&governing.grant, repository, *service, public_read)?;
         if !changes.is_empty() {
             let _still = decide_push(&governing.grant, repository, changes).map_err(|denial| Box::new(Denial::from(&*denial)))?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{NameError, RepositoryName, Service};
+use super::{NameError, RepositoryName, Service, host};
 use crate::{reason::Reason, wire::excerpt};
 
 /// One of git's requests.
@@ -29,34 +29,39 @@ impl Kind {
     }
 }
 
-/// Reads a request below `/git/`, given its method and its target in origin-form.
+/// Reads a request below `/git/OWNER/NAME` or `/git/HOST/OWNER/NAME`, given its method and its target in origin-form. A first segment
+/// with a dot is a host's name: no owner has one.
 ///
 /// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The
 /// query is `service` once, with a name that is known, and only where refs are asked for.
 pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
-    parse_below(PREFIX, method, target)
+    parse_below(PREFIX, true, method, target)
 }
 
 /// The same on the host of a GitHub, where repositories stand at the root and among much else.
 pub fn parse_on_host(method: &str, target: &str) -> Result<Route, RouteError> {
     let path = target.split('?').next().unwrap_or_default();
     if ENDS.iter().any(|end| path.ends_with(end)) {
-        parse_below("/", method, target)
+        parse_below("/", false, method, target)
     } else {
         Err(RouteError::Page(excerpt(path.as_bytes())))
     }
 }
 
-fn parse_below(prefix: &str, method: &str, target: &str) -> Result<Route, RouteError> {
+fn parse_below(prefix: &str, names_host: bool, method: &str, target: &str) -> Result<Route, RouteError> {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
     let path = plain(path)?;
     let below = path.strip_prefix(prefix).ok_or_else(|| RouteError::Elsewhere(excerpt(path.as_bytes())))?;
+    let (at, below) = match below.split_once('/') {
+        Some((first, rest)) if names_host && first.contains('.') => (Some(host(first)?), rest),
+        Some(_) | None => (None, below),
+    };
     let mut segments = below.splitn(3, '/');
     let (owner, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
-    let repository = RepositoryName::from_parts(owner, name)?;
+    let repository = RepositoryName::from_parts(owner, name)?.at(at);
     let rest = segments.next().unwrap_or_default();
     let kind = match (rest, Service::parse(rest)) {
         (INFO_REFS, _) => Kind::Advertisement(parse_query(query)?),
@@ -138,7 +143,9 @@ impl From<NameError> for RouteError {
 impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Elsewhere(path) => write!(f, "repositories are served below {PREFIX}OWNER/NAME, not at \"{path}\""),
+            Self::Elsewhere(path) => {
+                write!(f, "repositories are served below {PREFIX}OWNER/NAME and {PREFIX}HOST/OWNER/NAME, not at \"{path}\"")
+            }
             Self::Page(path) => write!(f, "of this host git alone is served, at /OWNER/NAME.git, and not \"{path}\""),
             Self::Path(path) => write!(f, "write the path of a repository plainly, without escapes, empty or dot segments: \"{path}\""),
             Self::Name(error) => error.fmt(f),

@@ -141,8 +141,15 @@ mod tests {
             patience: Duration::from_secs(60),
         };
         let policy = Arc::new(Equipped::new(policy, &surroundings).unwrap());
-        let session = SessionSettings { id: "s1".into(), token: None, expires: None, policy, grant: Grant::default(), credential: None };
-        let settings = Settings { sessions: vec![session], policy: None, patience: Duration::ZERO };
+        let session = SessionSettings {
+            id: "s1".into(),
+            token: None,
+            expires: None,
+            policy,
+            grant: Grant::default(),
+            credentials: std::collections::BTreeMap::new(),
+        };
+        let settings = Settings { sessions: vec![session], policy: None, patience: Duration::ZERO, first: None };
         let sessions = Sessions::new(Entry::Bound("s1".into()), settings, None, SystemTime::UNIX_EPOCH).unwrap();
         Subject::of(sessions.identify(None, SystemTime::UNIX_EPOCH).unwrap())
     }

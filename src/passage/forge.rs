@@ -6,8 +6,13 @@ use crate::{
     credentials::Credential,
     destination::{Destination, Host, Name},
     endpoint::Endpoint,
+    github::RepositoryName,
     upstream::{ExchangeTimeouts, TlsClient},
 };
+
+/// Every GitHub of the configuration, in its order.
+#[derive(Default)]
+pub(crate) struct Forges(Box<[Forge]>);
 
 /// A GitHub as the operator configured it.
 pub(crate) struct Forge {
@@ -17,10 +22,26 @@ pub(crate) struct Forge {
     pub(crate) git: Endpoint,
     pub(crate) tls: TlsClient,
     pub(crate) timeouts: ExchangeTimeouts,
-    /// Of sessions that have none of their own.
+    /// Of sessions that have none of their own for it.
     pub(crate) credential: Option<Arc<Credential>>,
-    /// Whether a repository without a grant may be read as anybody may read it.
-    pub(crate) public_read: bool,
+}
+
+impl Forges {
+    pub(crate) fn new(forges: impl IntoIterator<Item = Forge>) -> Self {
+        Self(forges.into_iter().collect())
+    }
+
+    /// Where a repository is: at the first one where its name is without a host.
+    pub(crate) fn of(&self, repository: &RepositoryName) -> Option<&Forge> {
+        match repository.host() {
+            None => self.0.first(),
+            Some(host) => self.0.iter().find(|forge| forge.host == *host),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Forge> {
+        self.0.iter()
+    }
 }
 
 impl Forge {

@@ -1,6 +1,6 @@
 //! The hosts of a GitHub: what may be done there is a matter of a session's grants, and of no access level and no list.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use super::{
     Policy, Way,
@@ -11,13 +11,38 @@ use super::{
 };
 use crate::{
     destination::{Destination, Host, Name},
-    github::route::{self, Route},
+    github::{
+        RepositoryName,
+        route::{self, Route, RouteError},
+    },
     reason::Reason,
 };
 
 /// The hosts of every GitHub that is configured: each by its name, and its `api.`, `uploads.` and `gist.` with it.
 #[derive(Debug, Clone, Default)]
-pub struct ForgeHosts(Box<[Name]>);
+pub struct ForgeHosts {
+    names: Box<[Name]>,
+    /// Those where anybody may read what nobody was granted.
+    public: Box<[Name]>,
+}
+
+/// A repository at a host that is no GitHub of the configuration's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownHost {
+    repository: RepositoryName,
+    known: Box<[Name]>,
+}
+
+impl fmt::Display for UnknownHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.repository.host().map(Name::as_str).unwrap_or_default();
+        let known: Vec<_> = self.known.iter().map(Name::as_str).collect();
+        let known = if known.is_empty() { "none is configured".to_owned() } else { format!("there is {}", known.join(", ")) };
+        write!(f, "{} is at no [[github]]: none has the host {host}, {known}", self.repository)
+    }
+}
+
+impl std::error::Error for UnknownHost {}
 
 /// What a host of a GitHub is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +55,52 @@ pub(super) enum Role {
 }
 
 impl ForgeHosts {
-    /// By their names, in the order of the configuration: repositories are granted at the first one.
+    /// By their names, in the order of the configuration: at the first one are the repositories whose names are without a host.
     pub fn new(names: impl IntoIterator<Item = Name>) -> Self {
-        Self(names.into_iter().collect())
+        Self { names: names.into_iter().collect(), public: Box::default() }
     }
 
-    /// Where repositories are granted.
-    pub fn granting(&self) -> Option<&Name> {
-        self.0.first()
+    /// The same, at which of them repositories without a grant may be read.
+    #[must_use]
+    pub fn public_at(self, names: impl IntoIterator<Item = Name>) -> Self {
+        Self { public: names.into_iter().collect(), ..self }
+    }
+
+    /// Whether a repository without a grant may be read.
+    pub fn public_read(&self, repository: &RepositoryName) -> bool {
+        repository.host().or(self.first()).is_some_and(|host| self.public.contains(host))
+    }
+
+    /// In the order of the configuration.
+    pub fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    /// Where repositories are whose names are without a host.
+    pub fn first(&self) -> Option<&Name> {
+        self.names.first()
+    }
+
+    /// The one name of a repository: without the host where that is the first one.
+    ///
+    /// # Errors
+    /// A host that is none of these.
+    pub fn locate(&self, repository: RepositoryName) -> Result<RepositoryName, UnknownHost> {
+        match repository.host() {
+            Some(host) if !self.names.contains(host) => Err(UnknownHost { repository, known: self.names.clone() }),
+            Some(_) | None => Ok(repository.seen_from(self.first(), self.first())),
+        }
+    }
+
+    /// Which request of git's it is that the git door is asked for.
+    ///
+    /// # Errors
+    /// Those of [`route::parse`]; a repository at a host that is none of these.
+    pub fn read_route(&self, method: &str, origin_form: &str) -> Result<Route, Box<Denial>> {
+        let Route { repository, kind } = route::parse(method, origin_form).map_err(|error| no_route(&error))?;
+        let located = self.locate(repository);
+        let repository = located.map_err(|error| Denial::new(Reason::RepositoryNotGranted, format!("No session has a grant: {error}.")))?;
+        Ok(Route { repository, kind })
     }
 
     /// Judges a connection or a plain request; `None` where it leads elsewhere, which is a policy's to judge.
@@ -47,8 +110,8 @@ impl ForgeHosts {
     pub fn decide(&self, destination: &Destination, way: Way) -> Option<Result<ForgePermit, Box<Denial>>> {
         let (forge, role) = self.find(&destination.host)?;
         if way == Way::Connect && destination.port == 443 {
-            let granting = self.granting() == Some(forge);
-            return Some(Ok(ForgePermit { destination: destination.clone(), forge: forge.clone(), role, granting }));
+            let is_first = self.first() == Some(forge);
+            return Some(Ok(ForgePermit { destination: destination.clone(), forge: forge.clone(), role, is_first }));
         }
         let (host, forge) = (&destination.host, forge.as_str());
         let detail =
@@ -76,7 +139,7 @@ impl ForgeHosts {
 
     pub(super) fn find(&self, host: &Host) -> Option<(&Name, Role)> {
         let name = host.name()?;
-        if let Some(forge) = self.0.iter().find(|forge| *forge == name) {
+        if let Some(forge) = self.names.iter().find(|forge| *forge == name) {
             return Some((forge, Role::Main));
         }
         let (label, rest) = name.as_str().split_once('.')?;
@@ -86,7 +149,7 @@ impl ForgeHosts {
             "gist" => Role::Gists,
             _ => return None,
         };
-        self.0.iter().find(|forge| forge.as_str() == rest).map(|forge| (forge, role))
+        self.names.iter().find(|forge| forge.as_str() == rest).map(|forge| (forge, role))
     }
 }
 
@@ -97,8 +160,8 @@ pub struct ForgePermit {
     /// Whose host it is.
     forge: Name,
     role: Role,
-    /// Whether repositories are granted there.
-    granting: bool,
+    /// Whether repositories without a host are there.
+    is_first: bool,
 }
 
 impl ForgePermit {
@@ -124,8 +187,7 @@ impl ForgePermit {
     ///
     /// # Errors
     /// [`Reason::MethodRefused`], [`Reason::BadRequest`], [`Reason::Misdirected`] as for any host; [`Reason::ApiNotAllowed`] for
-    /// whatever is no request of git's; [`Reason::RepositoryNotGranted`] where no repository is granted; those of
-    /// [`route::parse_on_host`].
+    /// whatever is no request of git's; those of [`route::parse_on_host`].
     pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Route, Box<Denial>> {
         self.interception().expectation().decide_request(facts)?;
         let (host, forge) = (&self.destination.host, self.forge.as_str());
@@ -140,14 +202,14 @@ impl ForgePermit {
                 format!("This version of Tidegate serves nothing of {what} at {host}, only git at https://{forge}/OWNER/NAME.git.");
             return Err(deny(Reason::ApiNotAllowed, detail));
         }
-        let route = route::parse_on_host(facts.method, facts.origin_form)
-            .map_err(|error| deny(error.reason(), format!("This is no request for git: {error}.")))?;
-        if !self.granting {
-            let detail = format!("Grants are for repositories at the first [[github]] of the configuration, which {host} is not.");
-            return Err(deny(Reason::RepositoryNotGranted, detail));
-        }
-        Ok(route)
+        let Route { repository, kind } =
+            route::parse_on_host(facts.method, facts.origin_form).map_err(|error| Box::new(no_route(&error).of(&self.destination)))?;
+        Ok(Route { repository: repository.at((!self.is_first).then(|| self.forge.clone())), kind })
     }
+}
+
+fn no_route(error: &RouteError) -> Denial {
+    Denial::new(error.reason(), format!("This is no request for git: {error}."))
 }
 
 impl Policy {

@@ -4,8 +4,14 @@ use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::refs::{RefRules, RefRulesError, Rights};
-use crate::github::{NameError, RepositoryName};
+use super::{
+    forge::{ForgeHosts, UnknownHost},
+    refs::{RefRules, RefRulesError, Rights},
+};
+use crate::{
+    destination::Name,
+    github::{NameError, RepositoryName},
+};
 
 /// The repositories of a session; none is granted twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,24 @@ impl Grant {
 
     pub fn find(&self, name: &RepositoryName) -> Option<&RepositoryGrant> {
         self.repositories.iter().find(|granted| granted.name == *name)
+    }
+
+    /// The same, each repository by the one name that it has where these hosts are.
+    ///
+    /// # Errors
+    /// A host that is none of them; those of [`Self::new`].
+    pub fn located(self, hosts: &ForgeHosts) -> Result<Self, GrantError> {
+        let located = |granted: RepositoryGrant| Ok(RepositoryGrant { name: hosts.locate(granted.name)?, ..granted });
+        Self::new(self.repositories.into_iter().map(located).collect::<Result<_, UnknownHost>>()?)
+    }
+
+    /// The same repositories by what they are called where names without a host mean `now`, and no longer `before`.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`]: two names may turn out to be one repository's.
+    pub fn seen_from(self, before: Option<&Name>, now: Option<&Name>) -> Result<Self, GrantError> {
+        let seen = |granted: RepositoryGrant| RepositoryGrant { name: granted.name.seen_from(before, now), ..granted };
+        Self::new(self.repositories.into_iter().map(seen).collect())
     }
 
     /// What a sandbox may see of it: nothing of where the operator keeps things.
@@ -236,6 +260,7 @@ fn is_capability(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantError {
     Name(NameError),
+    Host(UnknownHost),
     Access(Box<str>),
     Pattern(Box<str>),
     Capability(Box<str>),
@@ -253,6 +278,7 @@ impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => write!(f, "{error}"),
+            Self::Host(error) => write!(f, "{error}"),
             Self::Rules(error) => write!(f, "{error}"),
             Self::Access(text) => write!(f, "no access: \"{text}\"; write \"read\" or \"write\""),
             Self::Pattern(text) => write!(f, "no ref and no pattern of refs: \"{text}\"; write one such as \"refs/heads/agent/*\""),
@@ -266,6 +292,12 @@ impl fmt::Display for GrantError {
 }
 
 impl std::error::Error for GrantError {}
+
+impl From<UnknownHost> for GrantError {
+    fn from(error: UnknownHost) -> Self {
+        Self::Host(error)
+    }
+}
 
 fn excerpt(text: &str) -> Box<str> {
     text.chars().take(MAX_EXCERPT).flat_map(char::escape_debug).collect::<String>().into()

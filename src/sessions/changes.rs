@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::SystemTime};
 use aws_lc_rs::rand;
 
 use super::{
-    ANONYMOUS, Kept, Sessions, Wanted,
+    ANONYMOUS, Kept, OwnCredentials, Sessions, Wanted,
     keys::hex,
     policies::policy_of,
     session::{Governing, Session},
@@ -88,9 +88,9 @@ impl Sessions {
         }
         let policy = policy_of(draft.policy.as_deref(), kept.policy.as_ref(), kept.patience)
             .map_err(|unusable| ChangeError::Policy(unusable.why))?;
-        let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone());
+        let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone()).where_first_is(self.first.as_ref());
         let (expires, generation) = (record.expires(), *self.generation.borrow());
-        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credential: None };
+        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credentials: OwnCredentials::new() };
         let session = Wanted { id: id.clone(), configured: false, governing, closed: None }.into_session();
         let token = sign(store, &session, now)?;
         store.write(&record).map_err(ChangeError::Unwritten)?;

@@ -19,6 +19,8 @@ pub(crate) enum SessionsError {
     NoState(Arc<str>),
     /// The policy of a session made over the admin interface cannot be used.
     Policy(Arc<str>, String),
+    /// The repositories of a session cannot be granted beside each other.
+    Grant(Arc<str>, String),
     /// The records cannot be read.
     Store(String),
 }
@@ -40,6 +42,7 @@ impl fmt::Display for SessionsError {
                 )
             }
             Self::Policy(id, why) => write!(f, "the policy of session {id:?} cannot be used: {why}"),
+            Self::Grant(id, why) => write!(f, "the repositories of session {id:?} cannot be granted: {why}"),
             Self::Store(why) => f.write_str(why),
         }
     }

@@ -24,9 +24,7 @@ impl Holders {
             if seen.insert(Arc::as_ptr(&governing.policy)) {
                 holders.policies.push(Arc::clone(&governing.policy));
             }
-            if let Some(own) = governing.credential.as_ref().filter(|own| seen_own.insert(Arc::as_ptr(own))) {
-                holders.own.push(Arc::clone(own));
-            }
+            holders.own.extend(governing.credentials.values().filter(|own| seen_own.insert(Arc::as_ptr(own))).cloned());
         }
         holders
     }

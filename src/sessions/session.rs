@@ -13,10 +13,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{redirects::Redirects, synthetic::Synthetic};
+use super::{OwnCredentials, redirects::Redirects, synthetic::Synthetic};
 use crate::{
     audit::{bounded_method, bounded_path},
-    credentials::{Credential, Equipped},
+    credentials::Equipped,
     destination::Host,
     limits::SessionLimits,
     policy::{Denial, RuleRef, grant::Grant},
@@ -59,8 +59,8 @@ pub(crate) struct Governing {
     pub(crate) grant: Grant,
     /// Tokens that we signed prove it; else a fixed one of the operator's does.
     pub(crate) signed: bool,
-    /// Of its own user; never one of those made over the admin interface.
-    pub(crate) credential: Option<Arc<Credential>>,
+    /// None for those made over the admin interface.
+    pub(crate) credentials: OwnCredentials,
 }
 
 impl Session {

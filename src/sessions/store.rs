@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
 use crate::{
+    destination::{Host, Name},
     files::{self, StoreError},
-    policy::grant::Grant,
+    policy::grant::{Grant, GrantError},
     token::is_session_id,
 };
 
@@ -31,7 +32,10 @@ pub(super) struct Record {
     pub(super) expires: Option<u64>,
     #[serde(deserialize_with = "Option::deserialize")]
     pub(super) policy: Option<PathBuf>,
-    pub(super) repositories: Grant,
+    repositories: Grant,
+    /// Where the repositories are whose names are without a host; missing in records of versions that knew one host alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    github: Option<First>,
     pub(super) revoked: bool,
 }
 
@@ -39,7 +43,20 @@ impl Record {
     /// A session that holds, made now.
     pub(super) fn new(id: &str, now: SystemTime, expires: Option<SystemTime>, policy: Option<PathBuf>, repositories: Grant) -> Self {
         let expires = expires.map(seconds);
-        Self { schema: SCHEMA, id: id.into(), configured: false, created: seconds(now), expires, policy, repositories, revoked: false }
+        let (configured, created) = (false, seconds(now));
+        Self { schema: SCHEMA, id: id.into(), configured, created, expires, policy, repositories, github: None, revoked: false }
+    }
+
+    /// The same, whose repositories without a host are at this one.
+    #[must_use]
+    pub(super) fn where_first_is(self, first: Option<&Name>) -> Self {
+        Self { github: first.cloned().map(First), ..self }
+    }
+
+    /// Its repositories, by what they are called where names without a host mean `first`.
+    pub(super) fn grant(&self, first: Option<&Name>) -> Result<Grant, GrantError> {
+        let written = self.github.as_ref().map(|First(name)| name);
+        self.repositories.clone().seen_from(written.or(first), first)
     }
 
     /// That a session of the configuration was revoked.
@@ -59,6 +76,29 @@ impl Record {
     /// Whether no token of it can be good any more, whatever this machine's clock did meanwhile.
     pub(super) fn is_forgettable(&self, now: SystemTime) -> bool {
         self.expires().is_some_and(|expires| expires + KEPT_AFTER_EXPIRY < now)
+    }
+}
+
+/// The host of the first `[[github]]` when a record was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct First(Name);
+
+impl TryFrom<String> for First {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match Host::parse(text.as_bytes()) {
+            Ok(Host::Name(name)) => Ok(Self(name)),
+            Ok(Host::Ip(_)) => Err("the host of a GitHub is a name".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl From<First> for String {
+    fn from(First(name): First) -> Self {
+        name.as_str().to_owned()
     }
 }
 

@@ -29,7 +29,7 @@ fn settings(id: &str, token: Option<&str>) -> SessionSettings {
         expires: None,
         policy: policy(""),
         grant: Grant::default(),
-        credential: None,
+        credentials: OwnCredentials::new(),
     }
 }
 
@@ -43,7 +43,7 @@ fn start(entry: Entry, settings: Vec<SessionSettings>) -> Result<Sessions, Sessi
 }
 
 fn all(sessions: Vec<SessionSettings>) -> Settings {
-    Settings { sessions, policy: None, patience: Duration::ZERO }
+    Settings { sessions, policy: None, patience: Duration::ZERO, first: None }
 }
 
 fn identify(sessions: &Sessions, token: Option<&str>) -> Result<String, Reason> {
@@ -243,7 +243,7 @@ impl Ground {
 
     fn try_start(&self, configured: Vec<SessionSettings>, now: SystemTime) -> Result<Sessions, String> {
         let store = Store::open(self.0.path(), now).map_err(|error| error.to_string())?;
-        let settings = Settings { sessions: configured, policy: Some(policy("")), patience: Duration::ZERO };
+        let settings = Settings { sessions: configured, policy: Some(policy("")), patience: Duration::ZERO, first: None };
         Sessions::new(Entry::Required, settings, Some(store), now).map_err(|error| error.to_string())
     }
 
@@ -319,7 +319,7 @@ fn a_revoked_session_stays_revoked() {
         first.revoke(id, noon()).unwrap();
         assert!(watched.has_changed().unwrap(), "whoever holds a tunnel is told");
     }
-    first.apply(Settings { sessions: configured(), policy: Some(policy("")), patience: Duration::ZERO }).unwrap();
+    first.apply(Settings { sessions: configured(), policy: Some(policy("")), patience: Duration::ZERO, first: None }).unwrap();
     let second = ground.start(configured());
     for sessions in [&first, &second] {
         assert_eq!(tokens.each_ref().map(|token| who(sessions, token, noon())), [const { Err(Reason::SessionRevoked) }; 3]);
@@ -361,7 +361,7 @@ fn a_session_without_its_policy_is_refused() {
     let (session, token) = first.create(Draft { policy: Some(path.clone()), ..draft("s1") }, noon()).unwrap();
     assert_eq!(session.governing().policy.name(), path.to_str().unwrap());
     std::fs::write(&path, "allow = [\"*\"]").unwrap();
-    let reload = first.apply(Settings { sessions: Vec::new(), policy: None, patience: Duration::ZERO });
+    let reload = first.apply(Settings { sessions: Vec::new(), policy: None, patience: Duration::ZERO, first: None });
     assert!(matches!(reload, Err(SessionsError::Policy(..))), "{reload:?}");
     assert_eq!(who(&first, &token, noon()), Ok("s1".into()), "the old one stays in force");
     assert_eq!(who(&ground.start(Vec::new()), &token, noon()), Err(Reason::PolicyUnavailable));

@@ -1,5 +1,7 @@
 //! Callers of `tidegate run`, and what their commands came to.
 
+#[path = "../git/harness/api.rs"]
+mod api;
 #[path = "../git/harness/backend.rs"]
 pub(crate) mod backend;
 #[path = "harness/caller.rs"]

@@ -101,7 +101,7 @@ pub(super) fn environment(
 /// Every real credential that a configuration names.
 fn named(config: &Config) -> impl Iterator<Item = &Credential> {
     let policies = config.policy.iter().chain(config.sessions.iter().map(|session| &session.policy));
-    let of_sessions = config.sessions.iter().filter_map(|session| session.credential.as_deref());
+    let of_sessions = config.sessions.iter().flat_map(|session| session.credentials.values().map(AsRef::as_ref));
     let of_github = config.github.iter().filter_map(|github| github.credential.as_deref());
     policies.flat_map(|policy| policy.all_credentials()).chain(of_sessions).chain(of_github)
 }

@@ -83,7 +83,7 @@ impl World {
             sessions: Sessions::new(Entry::Bound("s".into()), settings(&allowing(origin)), None, now()).unwrap(),
             strangers: Strangers::new(16),
             upstream: Upstream::new(&upstream, Arc::clone(&metrics)).unwrap(),
-            forge: None,
+            forges: crate::passage::Forges::default(),
             forge_hosts: ForgeHosts::default(),
             backend: Backend::new(None),
             authority: LocalAuthority::new(Some(&directory.path().join("state")), Arc::clone(&metrics), now()).unwrap(),
@@ -191,8 +191,15 @@ impl TimeProvider for Stopped {
 fn settings(policy: &str) -> Settings {
     let (policy, _) = Policy::parse("policy.toml", policy).unwrap();
     let policy = Arc::new(Equipped::bare(policy));
-    let session = SessionSettings { id: "s".into(), token: None, expires: None, policy, grant: Grant::default(), credential: None };
-    Settings { sessions: vec![session], policy: None, patience: LIMIT }
+    let session = SessionSettings {
+        id: "s".into(),
+        token: None,
+        expires: None,
+        policy,
+        grant: Grant::default(),
+        credentials: std::collections::BTreeMap::new(),
+    };
+    Settings { sessions: vec![session], policy: None, patience: LIMIT, first: None }
 }
 
 fn allowing(port: u16) -> String {

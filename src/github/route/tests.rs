@@ -21,6 +21,20 @@ fn git_asks_four_things() {
     }
 }
 
+/// A host before the owner, of which the git door's paths alone need to speak.
+#[test]
+fn a_route_may_name_a_host() {
+    let target = |repository: &str| format!("/git/{repository}/info/refs?service=git-upload-pack");
+    for repository in ["ghe.example/octo/spoon", "GHE.Example/Octo/Spoon.git"] {
+        let route = parse("GET", &target(repository)).unwrap();
+        assert_eq!((route.repository.as_str(), route.repository.path()), ("ghe.example/octo/spoon", "octo/spoon"), "{repository}");
+    }
+    let on_host = parse_on_host("GET", "/ghe.example/octo/spoon/info/refs?service=git-upload-pack");
+    assert_eq!(on_host.unwrap_err().reason(), RepositoryNotGranted);
+    // What would be an owner with a dot is a host without a repository.
+    assert_eq!(parse("GET", &target("o.o/spoon")).unwrap_err().reason(), PathNotAllowed);
+}
+
 #[test]
 fn nothing_else_is_git() {
     for &(method, target, reason) in NOTHING_OF_GIT {
@@ -67,7 +81,11 @@ const NOTHING_OF_GIT: &[(&str, &str, Reason)] = &[
     ("GET", "http://github.com/git/octo/spoon/info/refs?service=git-upload-pack", BadRequest),
     // Names (G-01, G-02).
     ("GET", "/git/octo/spoon.git.git/info/refs?service=git-upload-pack", RepositoryNotGranted),
-    ("GET", "/git/o.o/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
+    ("GET", "/git/o_o/spo~n/info/refs?service=git-upload-pack", BadRequest),
+    ("GET", "/git/o.o/o.o/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
+    ("GET", "/git/o.o./octo/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
+    ("GET", "/git/127.0.0.1/octo/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
+    ("GET", "/git/-o.o/octo/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
     ("GET", "/git/octo/.git/info/refs?service=git-upload-pack", RepositoryNotGranted),
     ("GET", "/git/octo/", RepositoryNotGranted),
     ("GET", "/git/", RepositoryNotGranted),

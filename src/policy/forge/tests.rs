@@ -68,16 +68,49 @@ fn git_s_requests_and_nothing_else() {
 }
 
 #[test]
-fn where_no_repository_is_granted_none_is_served() {
+fn the_host_of_a_request_is_its_repository_s() {
     let discovery = "/octo/spoon/info/refs?service=git-upload-pack";
-    for (host, reason) in [
-        ("code.localhost", Reason::RepositoryNotGranted),
-        ("api.github.test", Reason::ApiNotAllowed),
-        ("uploads.github.test", Reason::ApiNotAllowed),
-        ("gist.github.test", Reason::ApiNotAllowed),
+    for (host, expected) in [
+        ("github.test", Ok("octo/spoon")),
+        ("code.localhost", Ok("code.localhost/octo/spoon")),
+        ("api.github.test", Err(Reason::ApiNotAllowed)),
+        ("uploads.code.localhost", Err(Reason::ApiNotAllowed)),
+        ("gist.github.test", Err(Reason::ApiNotAllowed)),
     ] {
-        assert_eq!(permit(host).decide_request(&facts("GET", discovery)).unwrap_err().reason, reason, "{host}");
+        let route = permit(host).decide_request(&facts("GET", discovery));
+        let found = route.as_ref().map(|route| route.repository.as_str()).map_err(|denial| denial.reason);
+        assert_eq!(found, expected, "{host}");
     }
+}
+
+#[test]
+fn the_git_door_s_paths_name_a_host_that_is_not_the_first() {
+    let read = |path: &str| {
+        let route = hosts().read_route("GET", &format!("/git/{path}/info/refs?service=git-upload-pack"));
+        route.map(|route| route.repository.to_string()).map_err(|denial| denial.reason)
+    };
+    for path in ["octo/spoon", "github.test/octo/spoon", "GitHub.Test/Octo/Spoon.git"] {
+        assert_eq!(read(path).as_deref(), Ok("octo/spoon"), "{path}");
+    }
+    assert_eq!(read("code.localhost/octo/spoon").as_deref(), Ok("code.localhost/octo/spoon"));
+    for path in ["other.test/octo/spoon", "api.github.test/octo/spoon", "127.0.0.1/octo/spoon", ".x/octo/spoon"] {
+        assert_eq!(read(path), Err(Reason::RepositoryNotGranted), "{path}");
+    }
+    for path in ["github.test//octo/spoon", "github.test:443/octo/spoon", "github.test/../octo/spoon"] {
+        assert_eq!(read(path), Err(Reason::BadRequest), "{path}");
+    }
+}
+
+#[test]
+fn a_repository_has_one_name_and_a_host_that_is_known() {
+    let locate = |text: &str| hosts().locate(RepositoryName::parse(text).unwrap()).map(|name| name.to_string());
+    assert_eq!(locate("github.test/octo/spoon").as_deref(), Ok("octo/spoon"));
+    assert_eq!(locate("code.localhost/octo/spoon").as_deref(), Ok("code.localhost/octo/spoon"));
+    let error = locate("other.test/octo/spoon").unwrap_err().to_string();
+    assert_eq!(error, "other.test/octo/spoon is at no [[github]]: none has the host other.test, there is github.test, code.localhost");
+    let public = hosts().public_at(hosts().names().iter().skip(1).cloned());
+    let read = ["octo/spoon", "code.localhost/octo/spoon"].map(|text| public.public_read(&RepositoryName::parse(text).unwrap()));
+    assert_eq!(read, [false, true]);
 }
 
 #[test]
