@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::{
     equipped::{Equipped, Surroundings, read_list},
     held::Held,
-    injection::{authorize, basic, masker, put_in},
+    injection::{authorize, authorize_api, basic, masker, put_in},
 };
 use crate::secret::Secret;
 

@@ -3,6 +3,7 @@
 
 mod body;
 mod standing;
+mod identity;
 mod errand;
 mod fetch;
 mod push;

@@ -5,6 +5,8 @@
 
 mod pkt_line;
 
+pub mod hosts;
+pub mod identity;
 pub mod route;
 mod headers;
 pub mod push;

@@ -5,6 +5,7 @@ mod limited;
 mod traffic;
 mod counting;
 mod relay;
+mod identities;
 mod forge;
 mod standing;
 mod farewell;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     ending::Ending,
     farewell::part,
     forge::{Forge, Forges},
+    identities::Identities,
     patient::Patient,
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},

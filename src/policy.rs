@@ -31,6 +31,7 @@ mod credential;
 mod document;
 pub mod grant;
 mod repositories;
+mod identity;
 pub mod lists;
 
 mod conflicts;
@@ -51,6 +52,7 @@ pub use self::{
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef, SecretRule},
     document::{Access, Limits},
     forge::{ForgeHosts, ForgePermit, UnknownHost},
+    identity::{Whereabouts, base_of, decide_identity},
     index::{ListKind, ShownEntry},
     names::{NameFacts, NamePermit},
     patterns::{Pattern, PatternError, Ports},

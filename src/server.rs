@@ -39,7 +39,7 @@ use crate::{
     files::Stamps,
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
-    passage::{Forge, Forges, Gate},
+    passage::{Forge, Forges, Gate, Identities},
     policy::{ForgeHosts, Own},
     sessions::{Entry, Session, Sessions, Settings, Store, StoreError},
     upstream::{
@@ -303,9 +303,9 @@ fn forge_hosts(githubs: &[Github]) -> ForgeHosts {
 
 /// Each GitHub with the roots that it alone is verified by, beside those of all.
 fn forges(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Forges, TlsClientError> {
-    let forges = githubs.into_iter().map(|Github { host, git, roots: own, credential, public_read: _ }| {
+    let forges = githubs.into_iter().map(|Github { host, git, api, roots: own, credential, public_read: _ }| {
         let tls = TlsClient::new(&[roots, &own].concat())?;
-        Ok(Forge { host, git, tls, timeouts: exchange_timeouts(timeouts), credential })
+        Ok(Forge { host, git, api, tls, timeouts: exchange_timeouts(timeouts), credential, identities: Identities::default() })
     });
     Ok(Forges::new(forges.collect::<Result<Vec<_>, _>>()?))
 }

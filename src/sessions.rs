@@ -31,6 +31,7 @@ pub(crate) use self::{
 use self::{
     digest::TokenDigest,
     policies::{Unusable, policy_of},
+    session::Bound,
     store::{Found, Record},
 };
 pub(crate) use crate::files::StoreError;
@@ -194,7 +195,13 @@ impl Sessions {
         for session in settings.sessions {
             let closed = kept.records.contains_key(&session.id).then_some(Reason::SessionRevoked);
             let session = self.seen_from(session, settings.first.as_ref())?;
-            wanted.push(Wanted { id: session.id.clone(), configured: true, governing: governing(session, generation), closed });
+            wanted.push(Wanted {
+                id: session.id.clone(),
+                configured: true,
+                governing: governing(session, generation),
+                closed,
+                bound: Bound::new(),
+            });
         }
         for (id, found) in &kept.records {
             match found {
@@ -204,7 +211,7 @@ impl Sessions {
                 Err(error) => {
                     tracing::error!(%error, "the session is refused");
                     let (governing, closed) = (nothing(generation), Some(Reason::SessionRevoked));
-                    wanted.push(Wanted { id: id.clone(), configured: false, governing, closed });
+                    wanted.push(Wanted { id: id.clone(), configured: false, governing, closed, bound: Bound::new() });
                 }
             }
         }
@@ -311,11 +318,13 @@ struct Wanted {
     configured: bool,
     governing: Governing,
     closed: Option<Reason>,
+    /// What its grants are known to be for.
+    bound: Bound,
 }
 
 impl Wanted {
     fn into_session(self) -> Arc<Session> {
-        let session = Session::new(self.id, self.configured, self.governing);
+        let session = Session::new(self.id, self.configured, self.governing).binding(self.bound);
         if let Some(reason) = self.closed {
             session.close(reason);
         }
@@ -354,6 +363,7 @@ fn wanted_by(
         configured: false,
         governing: Governing { policy, generation, expires, grant, signed: true, credentials: OwnCredentials::new() },
         closed,
+        bound: record.bound(first),
     })
 }
 

@@ -67,7 +67,10 @@ const CRATES: &[(&str, Home)] = &[
     ("rustls_native_certs", Home::Rooms(&["authority", "upstream"])),
     ("seccompiler", Home::Rooms(&["confine"])),
     ("sd_notify", Home::Rooms(&["command"])),
-    ("serde_json", Home::Rooms(&["admin", "audit", "command", "metrics", "pages", "recorded", "respond", "sessions", "shown", "token"])),
+    (
+        "serde_json",
+        Home::Rooms(&["admin", "audit", "command", "github", "metrics", "pages", "recorded", "respond", "sessions", "shown", "token"]),
+    ),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
 ];
 

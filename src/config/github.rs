@@ -14,6 +14,7 @@ use crate::{
     credentials::Credential,
     destination::{Destination, Host, Name},
     endpoint::Endpoint,
+    github::hosts::{self, Part},
     policy::{ForgeHosts, Table},
     sessions::SessionSettings,
 };
@@ -23,12 +24,24 @@ pub(crate) struct Github {
     /// The name that sandboxes use.
     pub(crate) host: Name,
     pub(crate) git: Endpoint,
+    /// None where it is not written and `git` is not where `host` says.
+    pub(crate) api: Option<Endpoint>,
     /// Roots for it beside all others; each was found to be a usable trust anchor.
     pub(crate) roots: Vec<CertificateDer<'static>>,
     /// For sessions that have none of their own.
     pub(crate) credential: Option<Arc<Credential>>,
     /// Repositories that no session is granted may be read, without any credential.
     pub(crate) public_read: bool,
+}
+
+impl Github {
+    /// One that is where its host says.
+    pub(crate) fn by_name(host: Name, credential: Option<Arc<Credential>>) -> Self {
+        let destination = Destination { host: Host::Name(host.clone()), port: 443 };
+        let git = Endpoint { secure: true, destination, prefix: "".into() };
+        let api = hosts::beside(&git, &host, Part::Api);
+        Self { host, git, api, roots: Vec::new(), credential, public_read: false }
+    }
 }
 
 impl Reader<'_> {
@@ -87,11 +100,15 @@ impl Reader<'_> {
         let roots = ca_file.and_then(|file| self.certificates(&file)).unwrap_or_default();
         let host = host.and_then(|host| self.github_host(host, names));
         names.extend(host.as_ref().map(|host| host.get_ref().clone()));
-        let git = self.endpoint(git, "https://", host.as_ref());
-        // Held to their form; this version has no API to use them for.
-        self.endpoint(api, "https://api.", host.as_ref())?;
-        self.endpoint(uploads, "https://uploads.", host.as_ref())?;
-        Some(Github { host: host?.into_inner(), git: git?, roots, credential, public_read })
+        let [git, api, uploads] = [git, api, uploads].map(|url| url.map(|url| self.endpoint(&url)));
+        // What is written and cannot be used is an error already. This version uploads nothing.
+        if [&git, &api, &uploads].into_iter().any(|written| matches!(written, Some(None))) {
+            return None;
+        }
+        let named = Github::by_name(host?.into_inner(), credential);
+        let git = git.flatten().unwrap_or(named.git);
+        let api = api.flatten().or_else(|| hosts::beside(&git, &named.host, Part::Api));
+        Some(Github { git, api, roots, public_read, ..named })
     }
 
     fn github_host(&mut self, written: Spanned<String>, others: &[Name]) -> Option<Spanned<Name>> {
@@ -106,10 +123,8 @@ impl Reader<'_> {
         None
     }
 
-    /// Where requests go: as written, or else by how GitHub names its own hosts.
-    fn endpoint(&mut self, written: Option<Spanned<String>>, prefix: &str, host: Option<&Spanned<Name>>) -> Option<Endpoint> {
-        let by_name = |host: &Spanned<Name>| Spanned::new(host.span(), format!("{prefix}{}", host.get_ref().as_str()));
-        let url = written.or_else(|| host.map(by_name))?;
+    /// Where requests go, as written.
+    fn endpoint(&mut self, url: &Spanned<String>) -> Option<Endpoint> {
         let endpoint = match Endpoint::parse(url.get_ref()) {
             Ok(endpoint) => endpoint,
             Err(error) => {

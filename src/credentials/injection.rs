@@ -38,6 +38,11 @@ pub(crate) fn authorize(headers: &mut HeaderMap, secret: &Secret) {
     insert_basic(headers, USER, secret);
 }
 
+/// The same as it takes it for its API (RFC 6750).
+pub(crate) fn authorize_api(headers: &mut HeaderMap, secret: &Secret) {
+    insert(headers, &AUTHORIZATION, &Zeroizing::new([b"Bearer ", secret.expose()].concat()));
+}
+
 /// What takes these out of an answer.
 pub(crate) fn masker(secrets: &[Arc<Secret>]) -> Masker {
     Masker::new(secrets.iter().map(|secret| secret.expose()))

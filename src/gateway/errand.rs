@@ -1,6 +1,6 @@
 //! One request to where a repository really is, and what its answer means.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Call},
-    credentials::{Credential, authorize},
+    credentials::authorize,
     endpoint::Endpoint,
     github::{
-        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, push::RefName,
+        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, identity, push::RefName,
         request_content_type, route::Kind,
     },
     passage::Forge,
-    policy::{PushPermit, RepositoryPermit},
+    policy::{PushPermit, RepositoryPermit, Whereabouts},
     reason::Reason,
     respond::Refusal,
 };
@@ -129,16 +129,24 @@ impl Errand {
         if self.fast_forward_only() {
             return Err(Refusal::new(Reason::PushNotJudgeable, REWIND));
         }
-        let mut request = self.request(&forge.git, body)?;
+        if self.is_public() {
+            return self.ask_at(visit, forge, &Whereabouts::as_named(self.repository()), body).await;
+        }
+        let at = visit.locate(forge, self.repository()).await?;
+        let answer = self.ask_at(visit, forge, &at, body).await?;
+        if !answer.status().is_redirection() || !matches!(self.kind, Kind::Advertisement(_)) {
+            return Ok(answer);
+        }
+        match visit.follow(forge, self.repository(), &at, read_moved(forge, answer.headers())).await? {
+            Some(at) => self.ask_at(visit, forge, &at, Upload::none(&visit.traffic)).await,
+            None => Ok(answer),
+        }
+    }
+
+    async fn ask_at(&self, visit: &Visit<'_>, forge: &Forge, at: &Whereabouts, body: Upload) -> Result<Response<Body>, Refusal> {
+        let mut request = self.request(&forge.git, at, body)?;
         if !self.is_public() {
-            let own = visit.subject.governing.credentials.get(&self.repository().host().cloned());
-            let credential: &Arc<Credential> =
-                own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))?;
-            let secret = credential.secret().await.map_err(|error| {
-                tracing::error!(%error, "a real credential cannot be had");
-                Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
-            })?;
-            authorize(request.headers_mut(), &secret);
+            authorize(request.headers_mut(), &*visit.secret(forge, self.repository()).await?);
         }
         visit.gate.spend_head(visit.subject, request.method(), request.uri(), request.headers())?;
         let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
@@ -146,8 +154,8 @@ impl Errand {
     }
 
     /// The request as it leaves, built from what was understood and from nothing else.
-    fn request(&self, endpoint: &Endpoint, body: Upload) -> Result<Request<Upload>, Refusal> {
-        let (prefix, repository, service) = (&endpoint.prefix, self.repository().path(), self.kind.service());
+    fn request(&self, endpoint: &Endpoint, at: &Whereabouts, body: Upload) -> Result<Request<Upload>, Refusal> {
+        let (prefix, repository, service) = (&endpoint.prefix, at.path(), self.kind.service());
         let (method, target) = match self.kind {
             Kind::Advertisement(_) => (Method::GET, format!("{prefix}/{repository}/info/refs?service={service}")),
             Kind::Rpc(_) => (Method::POST, format!("{prefix}/{repository}/{service}")),
@@ -194,7 +202,13 @@ impl Errand {
         let (upstream, repository) = (upstream(visit), self.repository());
         let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
         match status.as_u16() {
-            300..=399 => Refusal::new(Reason::RepositoryNotGranted, moved(&upstream, repository, headers)),
+            300..=399 => {
+                let forge = visit.gate.forges.of(repository);
+                let to = forge.and_then(|forge| read_moved(forge, headers)).filter(|to| to.path() != repository.path());
+                let to = to.map(|to| format!(" to {}", to.path())).unwrap_or_default();
+                let text = format!("{repository} has moved{to} on {upstream}; this session's grant is for the name that it had.");
+                Refusal::new(Reason::RepositoryNotGranted, text)
+            }
             404 => trouble(Reason::CredentialUnavailable, format!("{upstream} has no {repository}, or shows it to others only.")),
             401 if self.is_public() => Refusal {
                 status: Some(StatusCode::NOT_FOUND),
@@ -223,16 +237,9 @@ fn upstream(visit: &Visit<'_>) -> String {
     visit.asked.destination.as_ref().map_or_else(|| "The repository's server".to_owned(), |destination| destination.host.to_string())
 }
 
-/// Where a repository went, if that can be read; nobody is sent there.
-fn moved(upstream: &str, repository: &RepositoryName, headers: &HeaderMap) -> String {
-    let to = || {
-        let location = headers.get(header::LOCATION)?.to_str().ok()?;
-        let path = location.split_once("://").map_or(location, |(_, rest)| rest).split_once('/')?.1;
-        let mut segments = path.split(['/', '?']);
-        RepositoryName::from_parts(segments.next()?, segments.next()?).ok()
-    };
-    let to = to().filter(|to| to != repository).map(|to| format!(" to {to}")).unwrap_or_default();
-    format!("{repository} has moved{to} on {upstream}; this session's grant is for the name that it had.")
+/// Where a repository went on the same host, if that can be read.
+fn read_moved(forge: &Forge, headers: &HeaderMap) -> Option<RepositoryName> {
+    identity::read_moved(headers.get(header::LOCATION)?.to_str().ok()?, &forge.git, &[forge.host.as_str()])
 }
 
 fn refuse_backend(error: &BackendError) -> Refusal {
@@ -261,7 +268,5 @@ const MAX_WAIT: u64 = 3600;
 
 const TOO_MANY: &str = "This session has as many fetches and pushes of repositories on disk under way as it may have at once.";
 const NO_FORGE: &str = "This proxy knows of no GitHub; its operator configures one in [[github]].";
-const NO_CREDENTIAL: &str = "There is no credential for this repository; the operator configures one in [[github]] or for the session.";
-const NOT_TO_BE_HAD: &str = "The owner's credential cannot be had at the moment; the operator finds the cause in Tidegate's log.";
 const REWIND: &str = "This session may update the ref only where no commit is left behind, and a push does not show that. \
      Push to a ref that is new.";

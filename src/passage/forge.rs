@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::identities::Identities;
 use crate::{
     credentials::Credential,
     destination::{Destination, Host, Name},
@@ -20,10 +21,14 @@ pub(crate) struct Forge {
     pub(crate) host: Name,
     /// Where its git really is.
     pub(crate) git: Endpoint,
+    /// Where its API really is, if that is known.
+    pub(crate) api: Option<Endpoint>,
     pub(crate) tls: TlsClient,
     pub(crate) timeouts: ExchangeTimeouts,
     /// Of sessions that have none of their own for it.
     pub(crate) credential: Option<Arc<Credential>>,
+    /// What its API said.
+    pub(crate) identities: Identities,
 }
 
 impl Forges {

@@ -8,10 +8,11 @@ use super::{
     ANONYMOUS, Kept, OwnCredentials, Sessions, Wanted,
     keys::hex,
     policies::policy_of,
-    session::{Governing, Session},
+    session::{Bound, Governing, Session},
     store::{Record, Store},
 };
 use crate::{
+    github::{RepositoryName, identity::RepositoryId},
     policy::grant::Grant,
     reason::Reason,
     secret::Secret,
@@ -91,7 +92,7 @@ impl Sessions {
         let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone()).where_first_is(self.first.as_ref());
         let (expires, generation) = (record.expires(), *self.generation.borrow());
         let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credentials: OwnCredentials::new() };
-        let session = Wanted { id: id.clone(), configured: false, governing, closed: None }.into_session();
+        let session = Wanted { id: id.clone(), configured: false, governing, closed: None, bound: Bound::new() }.into_session();
         let token = sign(store, &session, now)?;
         store.write(&record).map_err(ChangeError::Unwritten)?;
         kept.records.insert(id.clone(), Ok(record));
@@ -127,6 +128,25 @@ impl Sessions {
         self.store.as_ref().ok_or(ChangeError::NoState)?.write(&record).map_err(ChangeError::Unwritten)?;
         kept.records.insert(session.id().clone(), Ok(record));
         Ok(session)
+    }
+
+    /// Binds the grant of a session for a name to the repository that the name is, unless it is bound already; and what it is for.
+    /// That outlives the process as the session's record does.
+    pub(crate) fn bind(&self, session: &Session, repository: &RepositoryName, id: RepositoryId) -> RepositoryId {
+        let (id, is_new) = session.bind(repository, id);
+        if is_new && let Err(error) = self.note(session, repository, id) {
+            tracing::warn!(%error, session = &**session.id(), "which repository a grant is for cannot be written, and is forgotten at the end");
+        }
+        id
+    }
+
+    fn note(&self, session: &Session, repository: &RepositoryName, id: RepositoryId) -> io::Result<()> {
+        let mut kept = self.lock();
+        let Some((store, Some(Ok(record)))) = self.store.as_ref().map(|store| (store, kept.records.get_mut(session.id()))) else {
+            return Ok(());
+        };
+        record.bind(repository.clone().seen_from(self.first.as_ref(), record.first().or(self.first.as_ref())), id);
+        store.write(record)
     }
 
     fn free_id(&self, kept: &Kept, wanted: Option<String>) -> Result<Arc<str>, ChangeError> {

@@ -1,7 +1,7 @@
 //! One session as it runs: what governs it, what it has open, what was last refused to it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -18,6 +18,7 @@ use crate::{
     audit::{bounded_method, bounded_path},
     credentials::Equipped,
     destination::Host,
+    github::{RepositoryName, identity::RepositoryId},
     limits::SessionLimits,
     policy::{Denial, RuleRef, grant::Grant},
     reason::Reason,
@@ -47,9 +48,14 @@ pub(crate) struct Session {
     refusals: Mutex<VecDeque<Refusal>>,
     redirects: Redirects,
     synthetic: Synthetic,
+    /// Which repository each granted name was when it was first used.
+    bound: Mutex<Bound>,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
 }
+
+/// Repositories by the name that was granted.
+pub(super) type Bound = BTreeMap<RepositoryName, RepositoryId>;
 
 /// What a reload replaces at once.
 pub(crate) struct Governing {
@@ -75,8 +81,27 @@ impl Session {
             refusals: Mutex::default(),
             redirects: Redirects::default(),
             synthetic: Synthetic::default(),
+            bound: Mutex::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
+    }
+
+    /// The same, of which it is known what its grants are for.
+    pub(super) fn binding(self, bound: Bound) -> Self {
+        Self { bound: Mutex::new(bound), ..self }
+    }
+
+    /// What the grant for a name is for, once that is known.
+    pub(crate) fn bound(&self, repository: &RepositoryName) -> Option<RepositoryId> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).get(repository).copied()
+    }
+
+    /// Binds the grant for a name, unless it is bound already; and what it is for, and whether that is new.
+    pub(super) fn bind(&self, repository: &RepositoryName, id: RepositoryId) -> (RepositoryId, bool) {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = bound.len();
+        let id = *bound.entry(repository.clone()).or_insert(id);
+        (id, bound.len() > before)
     }
 
     pub(super) fn govern(&self, governing: Governing) {

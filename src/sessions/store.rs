@@ -10,10 +10,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::Keys;
+use super::{keys::Keys, session::Bound};
 use crate::{
     destination::{Host, Name},
     files::{self, StoreError},
+    github::{RepositoryName, identity::RepositoryId},
     policy::grant::{Grant, GrantError},
     token::is_session_id,
 };
@@ -36,6 +37,9 @@ pub(super) struct Record {
     /// Where the repositories are whose names are without a host; missing in records of versions that knew one host alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     github: Option<First>,
+    /// Which repository each granted name was when it was first used.
+    #[serde(default, skip_serializing_if = "Bound::is_empty")]
+    bound: Bound,
     pub(super) revoked: bool,
 }
 
@@ -44,7 +48,8 @@ impl Record {
     pub(super) fn new(id: &str, now: SystemTime, expires: Option<SystemTime>, policy: Option<PathBuf>, repositories: Grant) -> Self {
         let expires = expires.map(seconds);
         let (configured, created) = (false, seconds(now));
-        Self { schema: SCHEMA, id: id.into(), configured, created, expires, policy, repositories, github: None, revoked: false }
+        let (github, bound) = (None, Bound::new());
+        Self { schema: SCHEMA, id: id.into(), configured, created, expires, policy, repositories, github, bound, revoked: false }
     }
 
     /// The same, whose repositories without a host are at this one.
@@ -53,10 +58,24 @@ impl Record {
         Self { github: first.cloned().map(First), ..self }
     }
 
+    /// What its names without a host mean, where that is written.
+    pub(super) fn first(&self) -> Option<&Name> {
+        self.github.as_ref().map(|First(name)| name)
+    }
+
+    /// Remembers which repository a name is, of those that its grants name.
+    pub(super) fn bind(&mut self, repository: RepositoryName, id: RepositoryId) {
+        self.bound.insert(repository, id);
+    }
+
+    /// What its grants are for, by names as below.
+    pub(super) fn bound(&self, first: Option<&Name>) -> Bound {
+        self.bound.iter().map(|(name, id)| (name.clone().seen_from(self.first().or(first), first), *id)).collect()
+    }
+
     /// Its repositories, by what they are called where names without a host mean `first`.
     pub(super) fn grant(&self, first: Option<&Name>) -> Result<Grant, GrantError> {
-        let written = self.github.as_ref().map(|First(name)| name);
-        self.repositories.clone().seen_from(written.or(first), first)
+        self.repositories.clone().seen_from(self.first().or(first), first)
     }
 
     /// That a session of the configuration was revoked.

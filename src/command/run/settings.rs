@@ -4,7 +4,7 @@ use std::{path, sync::Arc};
 
 use super::{
     Arguments, Failure,
-    repositories::{extended, github},
+    repositories::{extended, githubs},
 };
 use crate::{
     audit::Target,
@@ -48,7 +48,7 @@ impl Settings {
             config.state = None;
         }
         if config.github.is_empty() && !arguments.repo.is_empty() {
-            config.github.push(github(console.environment).map_err(Failure)?);
+            config.github = githubs(&arguments.repo, console.environment).map_err(Failure)?;
         }
         let (token, proof) = token()?;
         let session = admit(arguments, &mut config, proof)?;
@@ -72,7 +72,7 @@ fn admit(arguments: &Arguments, config: &mut Config, token: Secret) -> Result<Ar
     let Entry::Bound(id) = config.entry.clone() else { return Err(Failure("nobody says which session this is".into())) };
     let session = config.sessions.iter_mut().find(|session| session.id == id);
     let session = session.ok_or_else(|| Failure(format!("there is no session {id}")))?;
-    session.grant = extended(&session.grant, &arguments.repo).map_err(Failure)?;
+    session.grant = extended(&session.grant, &arguments.repo, &config.github).map_err(Failure)?;
     session.token = Some(token);
     if let (true, Some(policy)) = (arguments.policy.policy.is_some() || arguments.policy.access.is_some(), &config.policy) {
         session.policy = Arc::clone(policy);

@@ -1,0 +1,114 @@
+//! Which repository a granted name is at its host: asked of the host's API, by the credential that git's requests go with.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use tokio::time::{Instant, timeout};
+
+use super::Visit;
+use crate::{
+    credentials::authorize_api,
+    endpoint::Endpoint,
+    github::{
+        RepositoryName,
+        identity::{self, Elsewhere, Identity},
+    },
+    passage::Forge,
+    policy::{Whereabouts, base_of, decide_identity},
+    reason::Reason,
+    respond::Refusal,
+    secret::Secret,
+};
+
+impl Visit<'_> {
+    /// Where a granted repository is. The first answer of the API binds the session's grant to the repository that it tells of.
+    pub(super) async fn locate(&self, forge: &Forge, repository: &RepositoryName) -> Result<Whereabouts, Refusal> {
+        let base = base_of(repository);
+        let found = self.identify(forge, &base, Instant::now(), false).await;
+        self.decide(repository, &base, found.as_ref())
+    }
+
+    /// Where a granted repository is that git did not find at `asked`, but was sent on from there, to `named` as far as that is a
+    /// repository of the same host. `None` where the API does not tell that it is the same one.
+    pub(super) async fn follow(
+        &self,
+        forge: &Forge,
+        repository: &RepositoryName,
+        asked: &Whereabouts,
+        named: Option<RepositoryName>,
+    ) -> Result<Option<Whereabouts>, Refusal> {
+        let (base, now) = (base_of(repository), Instant::now());
+        if let Some(found) = self.identify(forge, &base, now, true).await {
+            let whereabouts = self.decide(repository, &base, Some(&found))?;
+            if whereabouts != *asked {
+                return Ok(Some(whereabouts));
+            }
+        }
+        let Some((named, _bound)) = named.zip(self.subject.session.bound(&base)) else { return Ok(None) };
+        let Some(found) = self.identify(forge, &base_of(&named.at(base.host().cloned())), now, true).await else { return Ok(None) };
+        let whereabouts = self.decide(repository, &base, Some(&found))?;
+        forge.identities.learn(&base, now, found).await;
+        Ok(Some(whereabouts))
+    }
+
+    fn decide(&self, repository: &RepositoryName, base: &RepositoryName, found: Option<&Identity>) -> Result<Whereabouts, Refusal> {
+        let session = &self.subject.session;
+        let bound = found.map(|found| self.gate.sessions.bind(session, base, found.id)).or_else(|| session.bound(base));
+        Ok(decide_identity(repository, bound, found)?)
+    }
+
+    async fn identify(&self, forge: &Forge, name: &RepositoryName, now: Instant, again: bool) -> Option<Identity> {
+        let api = forge.api.as_ref()?;
+        let ask = || async {
+            let secret = self.secret(forge, name).await.ok()?;
+            timeout(PATIENCE, self.ask(forge, api, name, &secret)).await.ok().flatten()
+        };
+        forge.identities.find(name, now, again, ask).await
+    }
+
+    /// Follows the API to where it has the repository, and to no other host.
+    async fn ask(&self, forge: &Forge, api: &Endpoint, name: &RepositoryName, secret: &Secret) -> Option<Identity> {
+        let beside = format!("api.{}", forge.host.as_str());
+        let mut at = Elsewhere::Name(name.clone());
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = Request::new(Empty::<Bytes>::new());
+            *request.uri_mut() = format!("{}{}", api.prefix, at.path()).parse().ok()?;
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+            request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("tidegate"));
+            authorize_api(request.headers_mut(), secret);
+            let answer = self.gate.upstream.exchange(api, &forge.tls, forge.timeouts, request).await;
+            let answer = answer.inspect_err(|error| tracing::info!(%error, repository = %name, "GitHub's API cannot be asked")).ok()?;
+            if answer.status() == StatusCode::OK {
+                let body = Limited::new(answer.into_body(), identity::MAX_ANSWER).collect().await.ok()?;
+                return identity::read(&body.to_bytes());
+            }
+            if !answer.status().is_redirection() {
+                tracing::info!(status = %answer.status(), repository = %name, "GitHub's API tells nothing of a repository");
+                return None;
+            }
+            let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+            at = Elsewhere::read(location, api, &[forge.host.as_str(), &beside])?;
+        }
+        None
+    }
+
+    /// The credential for a granted repository: the session's own for its host, or else the host's.
+    pub(super) async fn secret(&self, forge: &Forge, repository: &RepositoryName) -> Result<Arc<Secret>, Refusal> {
+        let own = self.subject.governing.credentials.get(&repository.host().cloned());
+        let credential = own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))?;
+        credential.secret().await.map_err(|error| {
+            tracing::error!(%error, "a real credential cannot be had");
+            Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
+        })
+    }
+}
+
+/// For all that is asked of an API on account of one request, which waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most times that an API sends us on.
+const MAX_REDIRECTS: usize = 3;
+
+const NO_CREDENTIAL: &str = "There is no credential for this repository; the operator configures one in [[github]] or for the session.";
+const NOT_TO_BE_HAD: &str = "The owner's credential cannot be had at the moment; the operator finds the cause in Tidegate's log.";
