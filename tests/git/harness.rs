@@ -4,6 +4,10 @@
 pub(crate) mod client;
 #[path = "../proxy/harness/hello.rs"]
 mod hello;
+#[path = "../proxy/harness/identity.rs"]
+pub(crate) mod identity;
+#[path = "../proxy/harness/namespace.rs"]
+pub(crate) mod namespace;
 #[path = "../proxy/harness/origin.rs"]
 mod origin;
 #[path = "../proxy/harness/program.rs"]
@@ -15,10 +19,12 @@ mod wait;
 #[path = "../proxy/harness/wire.rs"]
 mod wire;
 
+mod api;
 mod backend;
 pub(crate) mod bytes;
 pub(crate) mod hub;
 mod leak;
+pub(crate) mod pair;
 mod repository;
 pub(crate) mod sandbox;
 pub(crate) mod world;

@@ -8,6 +8,8 @@
 //! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
 //! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
+//! - `hosts`: several GitHubs at once, each by its own host, credential and authority
+//! - `renames`: repositories that were renamed, transferred, or made anew under a name of before
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
 //! - `parent`: GitHub behind a parent proxy
@@ -22,6 +24,7 @@ mod credentials_in;
 mod fetch;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;
+mod hosts;
 mod leaks;
 mod memory;
 mod parent;
@@ -29,6 +32,7 @@ mod push;
 mod refusals;
 mod regressions;
 mod remotes;
+mod renames;
 mod routes;
 mod running;
 mod uploads;

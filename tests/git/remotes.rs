@@ -368,14 +368,15 @@ fn the_end_of_the_session_ends_its_tunnels() {
     world.finish();
 }
 
-/// A second GitHub: grants name no host, so nothing is granted there; and nothing is passed on unread.
+/// A second GitHub, at which nothing is granted: nothing is passed on unread.
 #[test]
 fn another_github_is_read_and_serves_nothing() {
     let github = "[[github]]\nhost = \"code.localhost\"\ncredential = { env = \"REAL_TOKEN\" }\n";
     let world = World::of(&Plan { github, policy: "access = \"full\"", ..Plan::default() }).behind_the_proxy();
     let done = world.sandbox.git(".", &["clone", "https://code.localhost/octo/spoon", "clone"]);
-    done.assert(128, &["remote: Tidegate: Grants are for repositories at the first [[github]]"]);
-    assert_denied(&world, "http", "repository_not_granted");
+    done.assert(128, &["remote: Tidegate: This session has no grant for code.localhost/octo/spoon."]);
+    let record = assert_denied(&world, "fetch", "repository_not_granted");
+    assert_eq!((&record["host"], &record["repository"]), (&"code.localhost".into(), &"code.localhost/octo/spoon".into()), "{record:#}");
     world.hub.assert_untouched("another GitHub");
     world.finish();
 }

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
@@ -35,6 +35,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    api::{self, Api},
     backend,
     repository::{self, Refs},
     wait::poll,
@@ -59,8 +60,9 @@ pub(crate) struct Hub {
 
 struct Shared {
     root: PathBuf,
-    /// What `Authorization` has to be; anything where the repositories are public.
-    wanted: Option<String>,
+    /// What `Authorization` has to be, of git and of whoever asks the API; anything where the repositories are public.
+    wanted: Option<[String; 2]>,
+    api: Mutex<Api>,
     seen: Mutex<Vec<Seen>>,
     mood: Mutex<Option<Mood>>,
 }
@@ -89,6 +91,8 @@ pub(crate) enum When {
     Discovery,
     Post,
     Always,
+    /// Those below a path.
+    Below(&'static str),
 }
 
 /// An answer that git would not give.
@@ -118,19 +122,28 @@ impl Hub {
     /// An upstream with the repositories `octo/spoon`, `octo/reading` and `octo/secret`, each as [`repository::make`] makes it. It takes
     /// this credential and no other; without one everything is public.
     pub(crate) fn start(wire: Wire, credential: Option<&str>) -> Self {
+        Self::over(wire, (wire != Wire::Plain).then(|| acceptor(wire)), credential)
+    }
+
+    /// The same with a certificate of the test's own.
+    pub(crate) fn showing(server: Arc<ServerConfig>, credential: &str) -> Self {
+        Self::over(Wire::Tls, Some(TlsAcceptor::from(server)), Some(credential))
+    }
+
+    fn over(wire: Wire, acceptor: Option<TlsAcceptor>, credential: Option<&str>) -> Self {
         let root = tempfile::tempdir().expect("a directory for repositories");
         let path = |name: &str| root.path().join(format!("octo/{name}.git"));
         repository::make(&path("spoon"), "sha1");
         for name in ["reading", "secret"] {
             repository::copy(&path("spoon"), &path(name));
         }
-        let wanted = credential.map(|credential| format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{credential}"))));
-        let (seen, mood) = Default::default();
-        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, seen, mood });
+        let basic = |credential| format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{credential}")));
+        let wanted = credential.map(|credential| [basic(credential), format!("Bearer {credential}")]);
+        let (seen, mood, api) = Default::default();
+        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, api, seen, mood });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let acceptor = (wire != Wire::Plain).then(|| acceptor(wire));
         let served = shared.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -144,6 +157,41 @@ impl Hub {
     #[track_caller]
     pub(crate) fn add_long(&self) {
         repository::make(&self.path("octo/long"), "sha256");
+    }
+
+    /// From now on it has an API, where a repository has this number.
+    pub(crate) fn number(&self, repository: &str, id: u64) {
+        locked(&self.shared.api).add(repository, id);
+    }
+
+    /// From now on a repository is called otherwise, and whoever asks by its old name is sent on.
+    #[track_caller]
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        let path = self.path(to);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::rename(self.path(from), path).expect("a repository of that name");
+        locked(&self.shared.api).rename(from, to);
+    }
+
+    /// A repository with the content of another.
+    #[track_caller]
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        repository::copy(&self.path(from), &self.path(to));
+    }
+
+    /// From now on its API knows no repository of this name.
+    pub(crate) fn forget(&self, repository: &str) {
+        locked(&self.shared.api).forget(repository);
+    }
+
+    /// From now on its API answers nothing but 500.
+    pub(crate) fn break_api(&self) {
+        locked(&self.shared.api).fail();
+    }
+
+    /// Where its API is, as a base URL.
+    pub(crate) fn api_url(&self) -> String {
+        format!("{}{}", self.url(), api::PREFIX)
     }
 
     /// Where it is, as a base URL.
@@ -233,8 +281,12 @@ type Sent = Either<Full<Bytes>, Piped>;
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, io::Error> {
     let (head, body) = request.into_parts();
     let number = shared.record(&head);
-    let when = if head.method == "POST" { When::Post } else { When::Discovery };
-    let mood = locked(&shared.mood).clone().filter(|mood| mood.when == When::Always || mood.when == when);
+    let mood = locked(&shared.mood).clone().filter(|mood| match mood.when {
+        When::Always => true,
+        When::Discovery => head.method != "POST",
+        When::Post => head.method == "POST",
+        When::Below(path) => head.uri.path().starts_with(path),
+    });
     match mood.map(|mood| mood.answer) {
         Some(Answer::Early(status, headers, words)) => {
             // Kept, so that the sender is not reset for what nobody read.
@@ -268,7 +320,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             shared.receive(number, body, &mut None).await;
             Ok(reply(401, &[("www-authenticate", "Basic realm=\"hub\"".to_owned())], b"who are you".to_vec()))
         }
-        None => Ok(shared.serve(number, head, body).await?.map(Either::Right)),
+        None => {
+            let said = locked(&shared.api).answer(&head);
+            let Some((status, location, words)) = said else { return Ok(shared.serve(number, head, body).await?.map(Either::Right)) };
+            shared.receive(number, body, &mut None).await;
+            let headers = location.map(|location| ("location", location));
+            Ok(reply(status, headers.as_slice(), words.into_bytes()))
+        }
     }
 }
 
@@ -285,7 +343,11 @@ impl Shared {
 
     fn is_admitted(&self, head: &Parts) -> bool {
         let shown = head.headers.get("authorization").and_then(|value| value.to_str().ok());
-        self.wanted.is_none() || self.wanted.as_deref() == shown
+        let [git, api] = match &self.wanted {
+            Some(wanted) => wanted,
+            None => return true,
+        };
+        shown == Some(if head.uri.path().starts_with(api::PREFIX) { api } else { git })
     }
 
     /// Reads a body to its end, and gives it on.
