@@ -174,6 +174,7 @@ pub(crate) enum Chosen {
 pub(crate) struct Listen {
     pub(crate) proxy: Option<SocketAddr>,
     pub(crate) git: Option<SocketAddr>,
+    pub(crate) socks: Option<SocketAddr>,
     /// Where redirected connections arrive.
     pub(crate) transparent: Option<SocketAddr>,
     /// Where names are asked for, by UDP and TCP.

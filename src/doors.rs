@@ -7,6 +7,7 @@ mod forge;
 mod intercept;
 mod opened;
 mod connect;
+mod socks;
 mod transparent;
 mod dns;
 mod git;
@@ -20,9 +21,10 @@ use tokio::{
 };
 
 use crate::{
-    downstream::{Downstream, Next},
+    downstream::{Downstream, Next, redirected::original_destination},
     metrics::{Door, Kind},
     passage::{Asked, Gate, Visitor},
+    processes::Ends,
     reason::Reason,
     respond::{Reader, Refusal},
     secret::Secret,
@@ -34,12 +36,19 @@ use crate::{
 /// Once `draining` turns true, a connection that waits for a request closes; what is under way goes on.
 pub(crate) async fn serve(gate: Arc<Gate>, door: Door, stream: TcpStream, draining: watch::Receiver<bool>) {
     let _counted = gate.metrics.connection(door);
-    let visitor = Arc::new(Visitor::new(gate, door));
+    let visitor = Arc::new(Visitor::new(gate, door, ends(&stream)));
     match door {
+        Door::Socks => socks::serve(&visitor, stream, &draining).await,
         Door::Transparent => transparent::serve(&visitor, stream, &draining).await,
         Door::Dns => dns::serve(&visitor, stream, &draining).await,
         Door::Proxy | Door::Git | Door::Admin => serve_http(&visitor, stream, draining).await,
     }
+}
+
+/// The addresses of a connection as its client knows them, wherever the kernel led it.
+fn ends(stream: &TcpStream) -> Option<Ends> {
+    let server = original_destination(stream).or_else(|_| stream.local_addr()).ok()?;
+    Some(Ends { client: stream.peer_addr().ok()?, server })
 }
 
 /// Answers the names that are asked for by UDP, until draining begins.
@@ -100,7 +109,7 @@ pub(crate) fn turn_away(gate: &Gate, door: Door, stream: &TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "This proxy has as many connections open as it can hold.");
     let answer = gate.refuse(None, &asked(door), refusal);
     // What speaks no HTTP, or nobody knows what, is closed.
-    if !matches!(door, Door::Transparent | Door::Dns) {
+    if !matches!(door, Door::Socks | Door::Transparent | Door::Dns) {
         let _ = stream.try_write(&answer.to_octets());
     }
 }

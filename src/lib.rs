@@ -36,6 +36,7 @@ pub mod policy;
 // ── 3 · means: one capability each; they obey, they never judge
 mod limits;
 mod metrics;
+mod processes;
 mod audit;
 mod files;
 mod confine;

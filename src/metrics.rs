@@ -31,7 +31,7 @@ macro_rules! words {
 
 words! {
     /// A way in.
-    Door { Proxy = "proxy", Git = "git", Transparent = "transparent", Dns = "dns", Admin = "admin", }
+    Door { Proxy = "proxy", Git = "git", Socks = "socks", Transparent = "transparent", Dns = "dns", Admin = "admin", }
 }
 
 words! {

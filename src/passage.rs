@@ -29,10 +29,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use tokio::sync::OnceCell;
 
 pub(crate) use self::{
     ending::Ending,
-    farewell::part,
+    farewell::{part, speaks_to_the_origin},
     forge::{Forge, Forges},
     identities::Identities,
     patient::Patient,
@@ -53,6 +54,7 @@ use crate::{
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
+    processes::{Ends, Process, Processes},
     reason::Reason,
     respond::{Context, Reader, Refusal},
     secret::Secret,
@@ -75,6 +77,8 @@ pub(crate) struct Gate {
     pub(crate) authority: LocalAuthority,
     pub(crate) audit: Audit,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who is at the other end of a sandbox's connection.
+    pub(crate) processes: Processes,
     pub(crate) patience: Patience,
     /// How long each wait for an upstream may take, once it is dialled.
     pub(crate) timeouts: ExchangeTimeouts,
@@ -92,12 +96,18 @@ pub(crate) struct Gate {
 pub(crate) struct Subject {
     pub(crate) session: Arc<Session>,
     pub(crate) governing: Arc<Governing>,
+    /// Which process asks, where that is known; records say it, and nothing depends on it.
+    pub(crate) process: Option<Arc<Process>>,
 }
 
 impl Subject {
     fn of(session: Arc<Session>) -> Self {
         let governing = Arc::clone(&session.governing());
-        Self { session, governing }
+        Self { session, governing, process: None }
+    }
+
+    fn by(self, process: Option<Arc<Process>>) -> Self {
+        Self { process, ..self }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -176,12 +186,15 @@ pub(crate) struct Visitor {
     pub(crate) door: Door,
     pub(crate) stranger: Stranger,
     held: Mutex<Option<(Arc<Session>, Slot)>>,
+    /// None: not to be asked about.
+    ends: Option<Ends>,
+    process: OnceCell<Option<Arc<Process>>>,
 }
 
 impl Visitor {
-    pub(crate) fn new(gate: Arc<Gate>, door: Door) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, door: Door, ends: Option<Ends>) -> Self {
         let stranger = gate.strangers.enter();
-        Self { gate, door, stranger, held: Mutex::new(None) }
+        Self { gate, door, stranger, held: Mutex::new(None), ends, process: OnceCell::new() }
     }
 
     /// Who asks. Each request proves its session anew; what it presents is read only where somebody asks for it.
@@ -192,7 +205,13 @@ impl Visitor {
             *self.lock() = Some((Arc::clone(&session), slot));
             self.stranger.introduce();
         }
-        Ok(Subject::of(session))
+        Ok(Subject::of(session).by(self.process().await))
+    }
+
+    /// The process that has connected: looked for once, and not for strangers, who could have many looked for.
+    async fn process(&self) -> Option<Arc<Process>> {
+        let ends = self.ends?;
+        self.process.get_or_init(|| self.gate.processes.find(ends)).await.clone()
     }
 
     /// Whether it has a place of this session; one of another session is given back.
@@ -220,7 +239,7 @@ impl Gate {
     /// The same one asking again on a stream opened earlier, under the policy of now.
     pub(crate) fn again(&self, subject: &Subject) -> Result<Subject, Refusal> {
         subject.session.standing((self.clock)()).map_err(refuse_session)?;
-        Ok(Subject::of(Arc::clone(&subject.session)))
+        Ok(Subject::of(Arc::clone(&subject.session)).by(subject.process.clone()))
     }
 
     /// What no request may carry out: every real credential that this process holds, and tokens of known shapes.
@@ -313,7 +332,8 @@ impl Gate {
     /// The same for what a generation decided that is not the subject's.
     fn record_by(&self, subject: Option<&Subject>, generation: Option<u64>, mut record: Record) -> Result<(), Refusal> {
         if let Some(subject) = subject {
-            record = record.under(subject.session.id(), generation.unwrap_or(subject.governing.generation));
+            record =
+                record.under(subject.session.id(), generation.unwrap_or(subject.governing.generation)).of_process(subject.process.as_ref());
         }
         let recorded = self.audit.record(&record).map_err(|_| Refusal::new(Reason::AuditUnavailable, UNRECORDED));
         // An approval that is not on record does not stand; what is refused instead is counted on its own.

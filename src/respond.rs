@@ -1,5 +1,6 @@
 //! A refusal or trouble becomes an answer: the only file that writes a status of our own.
 
+pub(crate) mod socks;
 mod ssh;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};

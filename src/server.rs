@@ -41,6 +41,7 @@ use crate::{
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Forges, Gate, Identities},
     policy::{ForgeHosts, Own},
+    processes::{Diagnosis, Processes},
     sessions::{Entry, Session, Sessions, Settings, Store, StoreError},
     upstream::{
         ExchangeTimeouts, LazyTlsClient, MAX_IDLE, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses,
@@ -78,7 +79,7 @@ impl Server {
 
     /// The same where sandboxes come in by listeners that are bound already, and may be served by an authority of their own.
     pub(crate) fn over(
-        doors: Listeners,
+        mut doors: Listeners,
         authority: Option<Authority>,
         config: Config,
         clock: fn() -> SystemTime,
@@ -101,6 +102,7 @@ impl Server {
             Some(authority) => LocalAuthority::of(authority, Arc::clone(&numbers)),
             None => LocalAuthority::new(config.state.as_deref(), Arc::clone(&numbers), now).map_err(StartError::new)?,
         };
+        let diagnosis = if doors.elsewhere { Diagnosis::of(doors.diagnosis.take()) } else { Diagnosis::of(Diagnosis::open().ok()) };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
@@ -111,6 +113,7 @@ impl Server {
             authority,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,
+            processes: Processes::new(diagnosis),
             patience: patience(&config.timeouts),
             timeouts: exchange_timeouts(&config.timeouts),
             tls: ArcSwap::from_pointee(LazyTlsClient::new(config.upstream_roots)),

@@ -17,6 +17,7 @@ pub mod opening;
 pub mod websocket;
 pub mod http2;
 pub mod dns;
+pub mod socks;
 
 /// The beginning of an offending input, fit for an error message: escaped, at most [`MAX_EXCERPT`] octets of it.
 pub(crate) fn excerpt(input: &[u8]) -> Box<str> {

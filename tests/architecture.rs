@@ -63,7 +63,7 @@ const CRATES: &[(&str, Home)] = &[
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
     ("rcgen", Home::Rooms(&["authority"])),
-    ("rustix", Home::Rooms(&["backend", "command", "confine", "credentials", "downstream", "server"])),
+    ("rustix", Home::Rooms(&["backend", "command", "confine", "credentials", "downstream", "processes", "server"])),
     ("rustls_native_certs", Home::Rooms(&["authority", "upstream"])),
     ("seccompiler", Home::Rooms(&["confine"])),
     ("sd_notify", Home::Rooms(&["command"])),

@@ -16,6 +16,7 @@ use crate::{
     github::{RepositoryName, push::RefName},
     metrics::{Door, Kind},
     policy::RuleRef,
+    processes::Process,
     reason::{Reason, Verdict},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Record {
     /// None where there is no push.
     refs: Option<Vec<String>>,
     passed: Option<Passed>,
+    process: Option<Arc<Process>>,
     /// Written only where there is one.
     redirected_by: Option<Destination>,
 }
@@ -69,6 +71,7 @@ impl Record {
             repository: None,
             refs: None,
             passed: None,
+            process: None,
             redirected_by: None,
         }
     }
@@ -138,6 +141,12 @@ impl Record {
         Self { passed: Some(Passed { up, down, duration }), ..self }
     }
 
+    /// Asked for by this process, where it is known.
+    #[must_use]
+    pub(crate) fn of_process(self, process: Option<&Arc<Process>>) -> Self {
+        Self { process: process.cloned(), ..self }
+    }
+
     /// Where an answer of this destination led.
     #[must_use]
     pub(crate) fn redirected_by(self, from: Destination) -> Self {
@@ -187,8 +196,8 @@ impl Serialize for Record {
         object.serialize_field("bytes_up", &self.passed.map(|passed| passed.up))?;
         object.serialize_field("bytes_down", &self.passed.map(|passed| passed.down))?;
         object.serialize_field("duration_ms", &self.passed.map(|passed| passed.duration.as_millis()))?;
-        object.serialize_field("pid", &())?;
-        object.serialize_field("exe", &())?;
+        object.serialize_field("pid", &self.process.as_ref().map(|process| process.pid))?;
+        object.serialize_field("exe", &self.process.as_ref().and_then(|process| Some(cut(process.exe.as_deref()?, MAX_EXE))))?;
         if let Some(from) = &self.redirected_by {
             object.serialize_field("redirected_by", &from.to_string())?;
         }
@@ -251,6 +260,7 @@ const SCHEMA: u32 = 1;
 const FIELDS: usize = 21;
 const MAX_METHOD: usize = 32;
 const MAX_PATH: usize = 2048;
+const MAX_EXE: usize = 1024;
 /// Refs of a push that are recorded by name.
 const MAX_REFS: usize = 256;
 const USUAL_LINE: usize = 512;

@@ -7,6 +7,7 @@ use crate::{
     destination::Destination,
     metrics::{Door, Kind},
     policy::RuleRef,
+    processes::Process,
     reason::Reason,
 };
 
@@ -61,6 +62,7 @@ fn a_record_has_every_field() {
         .by(Some(&rule))
         .would_deny(Some(Reason::HostNotAllowed))
         .at(Some(IpAddr::from([192, 0, 2, 1])))
+        .of_process(Some(&process("/usr/bin/curl")))
         .ended(10, 2000, Duration::from_micros(12_999));
     fixture.open(&fixture.path(), OnFailure::Refuse).record(&record).unwrap();
     let written = lines(&fixture.path());
@@ -68,8 +70,8 @@ fn a_record_has_every_field() {
         "schema": 1, "time": "2026-11-21T12:00:00.000042Z", "sequence": 1, "generation": 4, "session": "s1", "door": "proxy",
         "kind": "http", "verdict": "allow", "reason": null, "rule": "*.example.org (policy.toml:3)",
         "would_deny": "host_not_allowed", "host": "www.example.org", "port": 80, "address": "192.0.2.1", "method": "GET",
-        "path": "/a/b", "repository": null, "refs": null, "bytes_up": 10, "bytes_down": 2000, "duration_ms": 12, "pid": null,
-        "exe": null,
+        "path": "/a/b", "repository": null, "refs": null, "bytes_up": 10, "bytes_down": 2000, "duration_ms": 12, "pid": 4711,
+        "exe": "/usr/bin/curl",
     });
     assert_eq!(written, std::slice::from_ref(&expected));
     let order = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -123,6 +125,21 @@ fn nothing_of_the_sandbox_leaves_its_string() {
     assert!(text.trim_end().bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text}");
     let written: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&written["method"], &written["path"]), (&json!("GET\n"), &json!(hostile)));
+}
+
+fn process(exe: &str) -> Arc<Process> {
+    Arc::new(Process { pid: 4711, exe: Some(exe.into()) })
+}
+
+#[test]
+fn the_path_of_a_program_is_cut_and_escaped() {
+    let fixture = Fixture::new();
+    let audit = fixture.open(&fixture.path(), OnFailure::Refuse);
+    let exe = format!("/tmp/\u{1b}[2J{}", "é".repeat(5000));
+    audit.record(&connect().of_process(Some(&process(&exe)))).unwrap();
+    let written = fs::read_to_string(fixture.path()).unwrap();
+    assert!(written.contains("\"pid\":4711,\"exe\":\"/tmp/\\u001b[2J\\u00e9") && written.is_ascii(), "{written}");
+    assert_eq!(lines(&fixture.path())[0]["exe"], format!("/tmp/\u{1b}[2J{}", "é".repeat(507)));
 }
 
 #[test]

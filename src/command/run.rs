@@ -214,7 +214,7 @@ impl Sandbox {
 fn closed_doors(room: &Room, runtime: &Runtime) -> Result<Listeners, Failure> {
     let bound = room.listeners()?;
     let _context = runtime.enter();
-    let mut listeners = Listeners { elsewhere: true, ..Listeners::default() };
+    let mut listeners = Listeners { elsewhere: true, diagnosis: bound.diagnosis, ..Listeners::default() };
     let transparent = bound.transparent.into_iter().map(|listener| (Door::Transparent, listener));
     let dns = bound.dns_streams.into_iter().map(|listener| (Door::Dns, listener));
     for (door, listener) in [(Door::Proxy, bound.proxy), (Door::Git, bound.git)].into_iter().chain(transparent).chain(dns) {

@@ -123,11 +123,12 @@ impl<'e> Reader<'e> {
             self.problems.error(0..0, "nothing listens: there is no [listen]", Some(LISTEN_HELP.into()));
             return (Listen::default(), WrittenEntry::Anonymous);
         };
-        if !["proxy", "git", "transparent", "dns", "metrics", "admin"].iter().any(|key| table.has(key)) {
+        if !["proxy", "git", "socks", "transparent", "dns", "metrics", "admin"].iter().any(|key| table.has(key)) {
             self.problems.error(table.span.clone(), "nothing listens: [listen] names no address", Some(LISTEN_HELP.into()));
         }
         let proxy = table.string("proxy", &mut self.problems);
         let git = table.string("git", &mut self.problems);
+        let socks = table.string("socks", &mut self.problems);
         let transparent = table.string("transparent", &mut self.problems);
         let dns = table.string("dns", &mut self.problems);
         let metrics = table.string("metrics", &mut self.problems);
@@ -135,7 +136,7 @@ impl<'e> Reader<'e> {
         let token_file = table.string("token_file", &mut self.problems);
         let session = table.string("session", &mut self.problems);
         let require_session = table.boolean("require_session", &mut self.problems).filter(|required| *required.get_ref());
-        table.finish(LATER_LISTEN, &mut self.problems);
+        table.finish(&[], &mut self.problems);
         let entry = match (session, require_session) {
             (Some(_), Some(required)) => {
                 let help = "write one of them: with \"session\", nobody is asked who they are";
@@ -150,9 +151,10 @@ impl<'e> Reader<'e> {
         let metrics = metrics.and_then(|text| self.address(&text));
         let proxy = self.door(proxy.as_ref(), &entry);
         let git = self.door(git.as_ref(), &entry);
+        let socks = self.door(socks.as_ref(), &entry);
         let transparent = self.unasking_door("transparent", transparent.as_ref(), &entry);
         let dns = self.unasking_door("dns", dns.as_ref(), &entry);
-        (Listen { proxy, git, transparent, dns, metrics, admin }, entry)
+        (Listen { proxy, git, socks, transparent, dns, metrics, admin }, entry)
     }
 
     /// A door whose protocol has no place for a token.
@@ -340,8 +342,5 @@ impl<'e> Reader<'e> {
         timeouts
     }
 }
-
-/// Keys of the interface that this version does not have yet, with why.
-const LATER_LISTEN: &[(&str, &str)] = &[("socks", "this version does not have the SOCKS door")];
 
 const LISTEN_HELP: &str = "write [listen] and proxy = \"127.0.0.1:3128\"";

@@ -421,7 +421,7 @@ serve.toml:2:9: error: 0.0.0.0:3128 is open to other machines, and nobody is ask
         "LISTENgitt = true\nPOLICY",
         r#"
 serve.toml:3:1: error: unknown key "gitt"
-  help: the keys here are proxy, git, transparent, dns, metrics, admin, token_file, session, require_session
+  help: the keys here are proxy, git, socks, transparent, dns, metrics, admin, token_file, session, require_session
 "#,
     ),
     (
@@ -436,8 +436,8 @@ serve.toml:2:7: error: 0.0.0.0:3129 is open to other machines, and nobody is ask
         r#"
 serve.toml:3:7: error: no address to listen on: "3129"
   help: write IP:PORT, such as "127.0.0.1:3128" or "[::1]:3128"; port 0 takes any that is free
-serve.toml:4:1: error: unknown key "socks"
-  help: this version does not have the SOCKS door
+serve.toml:4:9: error: no address to listen on: ""
+  help: write IP:PORT, such as "127.0.0.1:3128" or "[::1]:3128"; port 0 takes any that is free
 "#,
     ),
     (

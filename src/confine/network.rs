@@ -7,6 +7,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    os::fd::OwnedFd,
 };
 
 use rustix::{
@@ -21,6 +22,7 @@ mod redirection;
 
 use self::redirection::Ports;
 use super::Obstacle;
+use crate::processes::Diagnosis;
 
 /// What listens in a closed namespace, and goes on to when it is handed to a process outside. All of it on loopback, and
 /// nonblocking.
@@ -37,6 +39,8 @@ pub(crate) struct Bound {
     pub(crate) dns: Vec<UdpSocket>,
     /// Connections to port 53 of any address, for each family as above.
     pub(crate) dns_streams: Vec<TcpListener>,
+    /// By which the kernel tells of connections in the namespace, where it does.
+    pub(crate) diagnosis: Option<OwnedFd>,
 }
 
 /// Closes the network namespace of this thread, which has to be new: brings loopback up, binds the listeners, leads everything to
@@ -76,6 +80,7 @@ fn listeners() -> Result<(Bound, Ports), Obstacle> {
         transparent: vec![transparent],
         dns: vec![datagrams(V4, ports.dns)?],
         dns_streams: vec![dns],
+        diagnosis: Diagnosis::open().ok(),
     };
     match stream(V6, ports.transparent) {
         Ok(transparent) => {

@@ -14,8 +14,8 @@ use super::{presented, serving};
 use crate::{
     destination::Destination,
     downstream::{Downstream, Next},
-    metrics::{Door, Kind},
-    passage::{Answered, Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, open, reader_of},
+    metrics::Kind,
+    passage::{Answered, Asked, Body, Errand, Subject, Traffic, Visitor, forward, is_pages, open, reader_of, speaks_to_the_origin},
     policy::Way,
     reason::Reason,
     respond::Refusal,
@@ -97,7 +97,7 @@ pub(super) async fn refuse_inside<S: AsyncRead + AsyncWrite + Unpin>(
     };
     // Whoever knows of no proxy may speak another language at a port for HTTP.
     let other = downstream.opening_so_far().filter(|opening| matches!(opening, Opening::Tls | Opening::Ssh));
-    let answer = match other.filter(|_| visitor.door == Door::Transparent) {
+    let answer = match other.filter(|_| speaks_to_the_origin(visitor.door)) {
         Some(opening) => visitor.gate.refuse_opening(Some(subject), asked, refusal, Some(opening)).unwrap_or_default(),
         None => visitor.gate.refuse(Some(subject), asked, refusal).to_octets(),
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Buf;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     time::timeout,
@@ -32,6 +33,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
     /// The same by what was read and not handed on.
     pub(crate) fn opening_so_far(&self) -> Option<Opening> {
         opening::read(&self.buffer)
+    }
+
+    /// Whether nothing has come that was not handed on.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Takes off the stream what `read` finds at its front, and how long it is; `None` where the sandbox closed first.
+    pub(crate) async fn take<T, E>(&mut self, read: impl Fn(&[u8]) -> Result<Option<(T, usize)>, E>) -> Result<Option<T>, E> {
+        let Some(found) = self.look(|bytes| read(bytes).transpose()).await else { return Ok(None) };
+        let (found, length) = found?;
+        self.buffer.advance(length);
+        Ok(Some(found))
     }
 
     /// Reads a `ClientHello`.

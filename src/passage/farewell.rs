@@ -24,10 +24,15 @@ impl Gate {
 
 /// Whoever has opened a tunnel by CONNECT was answered already, and is sent an alert or nothing.
 pub(super) fn answer(subject: Option<&Subject>, asked: &Asked, refusal: &Refusal, opening: Option<Opening>) -> Option<Vec<u8>> {
-    if asked.door != Door::Transparent && opening != Some(Opening::Tls) {
+    if !speaks_to_the_origin(asked.door) && opening != Some(Opening::Tls) {
         return Some(Vec::new());
     }
     in_language(opening?, refusal, &asked.context(subject, refusal))
+}
+
+/// Whether a client of this door has no proxy in mind while it speaks: what it is told has to be in the language that it has chosen.
+pub(crate) fn speaks_to_the_origin(door: Door) -> bool {
+    matches!(door, Door::Socks | Door::Transparent)
 }
 
 /// Sends a last answer and closes. Whoever speaks nothing that could be answered is broken off, since what ends well looks whole: the

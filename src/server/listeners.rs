@@ -5,7 +5,10 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     task::Poll,
@@ -61,6 +64,8 @@ pub(crate) struct Listeners {
     pub(crate) datagrams: Vec<UdpSocket>,
     /// All of them listen in another network than the one that this process dials in.
     pub(crate) elsewhere: bool,
+    /// By which the kernel tells of connections there.
+    pub(crate) diagnosis: Option<OwnedFd>,
 }
 
 impl Listeners {
@@ -72,7 +77,9 @@ impl Listeners {
             listeners.streams.push((Door::Dns, stream));
             listeners.datagrams.push(datagrams);
         }
-        for (door, address) in [(Door::Proxy, listen.proxy), (Door::Git, listen.git), (Door::Transparent, listen.transparent)] {
+        let doors =
+            [(Door::Proxy, listen.proxy), (Door::Git, listen.git), (Door::Socks, listen.socks), (Door::Transparent, listen.transparent)];
+        for (door, address) in doors {
             if let Some(address) = address {
                 listeners.streams.push((door, bind_tcp(door.as_str(), address)?));
             }

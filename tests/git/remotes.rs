@@ -70,6 +70,26 @@ fn a_clone_a_fetch_and_a_push_of_an_unmodified_remote_at_access_none() {
     }
 }
 
+#[test]
+fn a_clone_and_pushes_of_an_unmodified_remote_by_socks() {
+    let world = World::new();
+    let door = format!("socks5h://x:{}@{}", world.token, world.gate().listener("socks"));
+    world.sandbox.behind(&door, &world.root());
+    world.sandbox.cloned(SPOON, &["agent/fix-1"]);
+    world.push(&["origin", "agent/fix-1"]).assert(0, &["agent/fix-1 -> agent/fix-1"]);
+    assert_eq!(world.hub.refs("octo/spoon")["refs/heads/agent/fix-1"], world.sandbox.id("agent/fix-1"));
+    let before = world.hub.refs("octo/spoon");
+    world.push(&["origin", "main"]).assert(1, &["! [remote rejected] main -> main (policy: ", "refs/heads/agent/fix-1"]);
+    assert_eq!(world.hub.refs("octo/spoon"), before);
+    for (verdict, kind) in [("allow", "connect"), ("allow", "push"), ("deny", "push")] {
+        let record = world.gate().wait_for_record(|record| record["verdict"] == verdict && record["kind"] == kind);
+        assert_eq!([&record["door"], &record["session"], &record["host"]], ["socks", "s1", "github.test"], "{record:#}");
+    }
+    let done = world.sandbox.git(".", &["clone", "https://github.test/octo/secret", "other"]);
+    done.assert(128, &["remote: Tidegate: This session has no grant for octo/secret"]);
+    world.finish();
+}
+
 /// Nothing but what `tidegate env` prints tells this git of the proxy, of its token, and of whom to trust.
 #[test]
 fn remotes_written_for_ssh_go_through_the_gate_where_env_is_evaluated() {

@@ -25,8 +25,10 @@
 //! - `dns`: names that are asked for
 //! - `pool`: connections upstream that carry more than one request
 //! - `parent`: a proxy behind another
+//! - `socks`: the SOCKS door, as real clients and as nobody speaks to it
 //! - `transparent`: connections that the kernel redirects
 //! - `records`: the audit file and the metrics
+//! - `processes`: which process asks, where the kernel tells
 //! - `limits`: how much and how fast, and that neighbours do not feel it
 //! - `endurance`: reloads under load, and what a neighbour feels of floods
 //! - `running`: start, reload, limits, report mode and the end
@@ -57,6 +59,7 @@ mod parent;
 mod handshakes;
 mod multiplexed;
 mod pool;
+mod processes;
 mod learning;
 mod limits;
 mod records;
@@ -67,6 +70,7 @@ mod rules;
 mod running;
 mod session_records;
 mod sessions;
+mod socks;
 mod websocket;
 mod streaming;
 mod transfers;

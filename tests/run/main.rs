@@ -8,6 +8,7 @@
 //! - `breakouts`: what leads around the walls if nobody thought of it
 //! - `demo`: `tidegate demo`, which plays in such a run
 //! - `leftovers`: nothing outlives a run, however it ends
+//! - `processes`: which of them asks, as the audit tells it
 //! - `probes`: whoever wants out stays inside, and whoever may goes
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
@@ -18,6 +19,7 @@ mod demo;
 mod harness;
 mod leftovers;
 mod probes;
+mod processes;
 mod refusals;
 mod settings;
 mod signals;

@@ -65,7 +65,7 @@ pub(in crate::command) fn receive<T: DeserializeOwned>(from: impl AsFd) -> io::R
 /// Octets of one message; what may be longer travels in a file of its own.
 const MAX_MESSAGE: usize = 16 << 10;
 /// Every listener of a run, at once.
-const MAX_DESCRIPTORS: usize = 8;
+const MAX_DESCRIPTORS: usize = 9;
 
 #[cfg(test)]
 mod tests {

@@ -219,6 +219,7 @@ fn hand_out(channel: &Stdin, bound: &network::Bound) -> io::Result<()> {
     listeners.extend(bound.transparent.iter().map(AsFd::as_fd));
     listeners.extend(bound.dns.iter().map(AsFd::as_fd));
     listeners.extend(bound.dns_streams.iter().map(AsFd::as_fd));
+    listeners.extend(bound.diagnosis.iter().map(AsFd::as_fd));
     send(channel, &Told::Bound, &listeners)
 }
 

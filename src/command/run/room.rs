@@ -112,16 +112,17 @@ fn unexpected(told: Option<(Told, Vec<OwnedFd>)>) -> Failure {
     }
 }
 
-/// Each listener of a family has its like of the other, where there is one.
+/// Each listener of a family has its like of the other, where there is one. What is left over is the diagnosis.
 fn bound(listeners: Vec<OwnedFd>) -> Option<Bound> {
-    let families = listeners.len().checked_sub(2).filter(|rest| rest % 3 == 0)? / 3;
+    let families = listeners.len().checked_sub(2).filter(|rest| rest % 3 < 2)? / 3;
     let mut listeners = listeners.into_iter();
     Some(Bound {
         proxy: listeners.next()?.into(),
         git: listeners.next()?.into(),
         transparent: listeners.by_ref().take(families).map(Into::into).collect(),
         dns: listeners.by_ref().take(families).map(Into::into).collect(),
-        dns_streams: listeners.map(Into::into).collect(),
+        dns_streams: listeners.by_ref().take(families).map(Into::into).collect(),
+        diagnosis: listeners.next(),
     })
 }
 

@@ -32,6 +32,7 @@ use crate::{
     limits::Strangers,
     metrics::{Door, Metrics},
     policy::{Facts, ForgeHosts, Own, Policy, Way, grant::Grant},
+    processes::{Diagnosis, Processes},
     sessions::{Entry, SessionSettings, Sessions, Settings},
     upstream::{
         ExchangeTimeouts, LazyTlsClient, NameServers, Upstream, UpstreamSettings,
@@ -89,6 +90,7 @@ impl World {
             authority: LocalAuthority::new(Some(&directory.path().join("state")), Arc::clone(&metrics), now()).unwrap(),
             audit: Audit::open(audit, OnFailure::Refuse, now, Arc::clone(&metrics)).unwrap(),
             metrics,
+            processes: Processes::new(Diagnosis::of(None)),
             patience,
             timeouts: ExchangeTimeouts { tls_handshake: LIMIT, first_byte: LIMIT, idle: LIMIT },
             tls: arc_swap::ArcSwap::from_pointee(LazyTlsClient::new(trusted)),
@@ -108,7 +110,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sandbox = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let visitor = Arc::new(Visitor::new(Arc::clone(&self.gate), Door::Proxy));
+        let visitor = Arc::new(Visitor::new(Arc::clone(&self.gate), Door::Proxy, None));
         let subject = visitor.identify(|| Ok(None)).await.ok().unwrap();
         let destination = Destination::parse(self.authority().as_bytes(), None).unwrap();
         let facts = Facts { destination: &destination, way: Way::Connect, now: now() };

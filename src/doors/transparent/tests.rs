@@ -58,7 +58,7 @@ impl Ground {
         let (original, listener) = (original.into(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let visitor = Arc::new(Visitor::new(Arc::clone(&self.world.gate), Door::Transparent));
+        let visitor = Arc::new(Visitor::new(Arc::clone(&self.world.gate), Door::Transparent, None));
         let draining = self.draining.subscribe();
         tokio::spawn(async move { lead(&visitor, stream, original, &draining).await });
         client
@@ -70,7 +70,7 @@ impl Ground {
     }
 
     async fn session(&self) -> Subject {
-        Visitor::new(Arc::clone(&self.world.gate), Door::Transparent).identify(|| Ok(None)).await.ok().unwrap()
+        Visitor::new(Arc::clone(&self.world.gate), Door::Transparent, None).identify(|| Ok(None)).await.ok().unwrap()
     }
 
     /// What a connection to this address is told that begins with these bytes, and how it is recorded.

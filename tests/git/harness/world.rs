@@ -114,7 +114,7 @@ impl World {
         );
         let mut setup = Setup::new(plan.policy)
             .audit(plan.audit)
-            .listen("git = \"127.0.0.1:0\"\nadmin = \"unix:admin.sock\"\nrequire_session = true")
+            .listen("git = \"127.0.0.1:0\"\nsocks = \"127.0.0.1:0\"\nadmin = \"unix:admin.sock\"\nrequire_session = true")
             .environment("REAL_TOKEN", &real)
             .environment("TIDEGATE_LOG", plan.log)
             .tables(&format!("[upstream]\n{}", plan.upstream))
