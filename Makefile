@@ -18,7 +18,7 @@ export PIP_CERT ?= $(ROOTS)
 export NODE_EXTRA_CA_CERTS ?= $(ROOTS)
 endif
 
-.PHONY: help fmt lint test long online fuzz doc deny setup tools
+.PHONY: help fmt lint test long online deploy fuzz doc deny setup tools
 
 help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
@@ -26,6 +26,7 @@ help:
 	echo 'make lint     format and clippy, warnings are errors'
 	echo 'make long     tests that take minutes, such as bodies of 5 GiB, in a release build'
 	echo 'make online   tests that need the internet'
+	echo 'make deploy   what deploy/ ships, by the schemas and linters of what it is for'
 	echo 'make fuzz     two minutes of each fuzz target'
 	echo 'make doc      the documentation of the code, private items included'
 	echo 'make deny     licences, sources, bans and duplicates, by cargo-deny'
@@ -51,6 +52,10 @@ long: setup
 online:
 	cargo test --locked --test online
 
+deploy: TOOLS += systemd-analyze:systemd
+deploy: setup $(COMPONENTS)/deploy/.complete
+	cargo test --locked --test deploy -- --include-ignored
+
 fuzz:
 	fuzz/run 120
 
@@ -64,6 +69,8 @@ deny:
 setup: $(COMPONENTS)/python/.complete $(COMPONENTS)/node/.complete
 
 $(COMPONENTS)/python/.complete: tests/components/requirements.txt | tools
+$(COMPONENTS)/deploy/.complete: tests/components/deploy.txt | tools
+$(COMPONENTS)/python/.complete $(COMPONENTS)/deploy/.complete:
 	@rm -rf $(@D) && mkdir -p $(@D)
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $(@D) --requirement $<
 	touch $@

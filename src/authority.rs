@@ -15,11 +15,11 @@ use std::{
 
 use rustls::ServerConfig;
 
-pub(crate) use self::trusted::Trusted;
 use self::{
     root::{Root, Trouble},
     served::Served,
 };
+pub(crate) use self::{trusted::Trusted, validity::validity_of};
 use crate::{
     metrics::{Leaf, Metrics},
     policy::Interception,

@@ -9,6 +9,7 @@ mod session;
 mod serve;
 mod ca;
 mod env;
+mod doctor;
 mod run;
 mod demo;
 
@@ -107,6 +108,7 @@ enum Command {
     #[command(subcommand, after_help = ca::AFTER_HELP)]
     Ca(ca::Command),
     Env(env::Arguments),
+    Doctor(doctor::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -124,6 +126,7 @@ impl Command {
             Self::Session(command) => session::run(&command, console),
             Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
             Self::Env(arguments) => env::run(&arguments, console),
+            Self::Doctor(arguments) => doctor::run(&arguments, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
         }
     }

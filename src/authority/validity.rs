@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 /// The first and the last moment; `None` where it is no certificate.
-pub(super) fn validity_of(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
+pub(crate) fn validity_of(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (fields, _) = element(certificate, SEQUENCE)?;
     let rest = [VERSION, INTEGER, SEQUENCE, SEQUENCE].iter().try_fold(fields, |rest, tag| Some(element(rest, *tag)?.1))?;

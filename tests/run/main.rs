@@ -7,6 +7,7 @@
 //! - `settings`: what the options and a configuration come to
 //! - `breakouts`: what leads around the walls if nobody thought of it
 //! - `demo`: `tidegate demo`, which plays in such a run
+//! - `doctor`: `tidegate doctor`, inside and outside of runs
 //! - `leftovers`: nothing outlives a run, however it ends
 //! - `processes`: which of them asks, as the audit tells it
 //! - `probes`: whoever wants out stays inside, and whoever may goes
@@ -15,6 +16,7 @@
 
 mod breakouts;
 mod demo;
+mod doctor;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;
 mod leftovers;

@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use crate::{
     destination::{Destination, Host, Name},
     secret::Secret,
@@ -127,9 +129,9 @@ impl Gate<'_> {
 }
 
 /// Where clients find a proxy, and what they show there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
-    at: Destination,
+    pub(in crate::command) at: Destination,
     /// As it stands in a URL, before the "@".
     user_information: Option<Box<str>>,
 }
@@ -157,6 +159,12 @@ impl Proxy {
 
     pub(crate) fn asks(&self) -> bool {
         self.user_information.is_some()
+    }
+
+    /// What its clients send as `Proxy-Authorization` (RFC 7617), where it asks.
+    pub(in crate::command) fn authorization(&self) -> Option<Secret> {
+        let information = unescaped(self.user_information.as_deref()?);
+        Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(information.expose()))))
     }
 
     fn url(&self) -> String {
@@ -193,6 +201,19 @@ fn escaped(text: &[u8]) -> String {
     escaped
 }
 
+/// What [`escaped`] says; a `%` that begins no octet stands for itself.
+fn unescaped(text: &str) -> Secret {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
+        let octet = digits.filter(|_| byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if octet.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        octets.push(octet.unwrap_or(byte));
+    }
+    Secret::new(octets)
+}
+
 /// One word of `JAVA_TOOL_OPTIONS`, in which blanks part words and quotes hold them together.
 fn jvm_quoted(word: &OsStr) -> OsString {
     let is_plain = |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'');
@@ -208,8 +229,8 @@ fn jvm_quoted(word: &OsStr) -> OsString {
 }
 
 /// What a variable says.
-#[derive(Clone, Copy)]
-enum Value {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::command) enum Value {
     Proxy,
     Host,
     Port,
@@ -221,7 +242,7 @@ enum Value {
 }
 
 /// Who reads what, as `docs/clients.md` explains. There is no `ALL_PROXY`: its readers would take it for SOCKS, or for any protocol.
-const TABLE: &[(Value, &[&str])] = &[
+pub(in crate::command) const TABLE: &[(Value, &[&str])] = &[
     (
         Value::Proxy,
         &[
@@ -270,8 +291,8 @@ const TABLE: &[(Value, &[&str])] = &[
 
 /// This machine as its clients spell it, for tests that start a server: some know networks, some literals only, some brackets.
 const BYPASS: &str = "localhost,127.0.0.1,::1,[::1],127.0.0.0/8";
-const WGETRC: &str = "SYSTEM_WGETRC";
-const JVM_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
+pub(in crate::command) const WGETRC: &str = "SYSTEM_WGETRC";
+pub(in crate::command) const JVM_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
 const JVM_BYPASS: &str = "localhost|127.*|[::1]";
 const GITHUB: &str = "github.com";
 /// Any user name will do beside a token.
@@ -351,7 +372,10 @@ mod tests {
         assert!(told["JAVA_TOOL_OPTIONS"].starts_with("-Dhttp.proxyHost=::1 "), "{}", told["JAVA_TOOL_OPTIONS"]);
         assert!(!told.keys().any(|name| name.starts_with("CLOUDSDK_PROXY")));
         assert!(!format!("{proxy:?}").contains("a%2F"));
-        assert_eq!(Proxy::parse(&told["https_proxy"]).unwrap().url(), told["https_proxy"]);
+        let parsed = Proxy::parse(&told["https_proxy"]).unwrap();
+        assert_eq!(parsed.url(), told["https_proxy"]);
+        // x:a/b@c:d
+        assert_eq!(parsed.authorization().unwrap().expose(), b"Basic eDphL2JAYzpk");
     }
 
     #[test]
