@@ -10,6 +10,7 @@ mod serve;
 mod ca;
 mod env;
 mod doctor;
+mod netns;
 mod run;
 mod demo;
 
@@ -109,6 +110,9 @@ enum Command {
     Ca(ca::Command),
     Env(env::Arguments),
     Doctor(doctor::Arguments),
+    /// Lead a network namespace that is shared with a sandbox to the proxy
+    #[command(subcommand, after_help = netns::AFTER_HELP)]
+    Netns(netns::Command),
     Demo(demo::Arguments),
 }
 
@@ -127,6 +131,7 @@ impl Command {
             Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
             Self::Env(arguments) => env::run(&arguments, console),
             Self::Doctor(arguments) => doctor::run(&arguments, console),
+            Self::Netns(command) => netns::run(&command, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),
         }
     }

@@ -131,12 +131,17 @@ impl Config {
 
     /// The admin listener of a configuration, of which nothing else is read but the rest of `[listen]`.
     pub(crate) fn admin(path: &Path, environment: &dyn Environment) -> Result<Option<Admin>, Vec<Problem>> {
-        Self::reader(path, environment)?.read_admin()
+        Self::listeners(path, environment).map(|listen| listen.admin)
     }
 
     /// What its clients have to know of a configuration, of which nothing else is read.
     pub(crate) fn outside(path: &Path, environment: &dyn Environment) -> Result<Outside, Vec<Problem>> {
         Self::reader(path, environment)?.read_outside()
+    }
+
+    /// The listeners of a configuration, of which nothing else is read.
+    pub(crate) fn listeners(path: &Path, environment: &dyn Environment) -> Result<Listen, Vec<Problem>> {
+        Self::reader(path, environment)?.read_listeners()
     }
 
     fn reader<'e>(path: &Path, environment: &'e dyn Environment) -> Result<Reader<'e>, Vec<Problem>> {
@@ -175,10 +180,10 @@ pub(crate) struct Listen {
     pub(crate) proxy: Option<SocketAddr>,
     pub(crate) git: Option<SocketAddr>,
     pub(crate) socks: Option<SocketAddr>,
-    /// Where redirected connections arrive.
-    pub(crate) transparent: Option<SocketAddr>,
-    /// Where names are asked for, by UDP and TCP.
-    pub(crate) dns: Option<SocketAddr>,
+    /// Where redirected connections arrive: an address for each family, or none.
+    pub(crate) transparent: Vec<SocketAddr>,
+    /// Where names are asked for, by UDP and TCP; likewise.
+    pub(crate) dns: Vec<SocketAddr>,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) admin: Option<Admin>,
 }

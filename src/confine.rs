@@ -1,4 +1,5 @@
-//! The walls of `tidegate run`: namespaces of its own, files, capabilities and system calls. Synchronous; each function is
+//! The walls of `tidegate run`: namespaces of its own, files, capabilities and system calls; and the rules of a network namespace that is
+//! shared with a sandbox. Synchronous; each function is
 //! called by one step of the process tree that `command::run` builds, and changes the process or thread it is called in.
 
 pub(crate) mod network;
@@ -6,6 +7,7 @@ pub(crate) mod privileges;
 pub(crate) mod namespaces;
 pub(crate) mod files;
 pub(crate) mod syscalls;
+pub(crate) mod occupants;
 
 use std::{error::Error, fmt, io};
 

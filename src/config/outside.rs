@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
-    Admin,
+    Listen,
     sections::{Reader, WrittenEntry},
 };
 use crate::{
@@ -32,9 +32,9 @@ impl Reader<'_> {
         })
     }
 
-    /// The admin listener, or what is wrong with `[listen]`.
-    pub(super) fn read_admin(self) -> Result<Option<Admin>, Vec<Problem>> {
-        self.read_part(|reader, whole| reader.listen(whole).0.admin)
+    /// Every listener, or what is wrong with `[listen]`.
+    pub(super) fn read_listeners(self) -> Result<Listen, Vec<Problem>> {
+        self.read_part(|reader, whole| reader.listen(whole).0)
     }
 
     fn read_part<T>(mut self, read: impl FnOnce(&mut Self, &mut Table<'_>) -> T) -> Result<T, Vec<Problem>> {

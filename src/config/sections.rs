@@ -129,8 +129,8 @@ impl<'e> Reader<'e> {
         let proxy = table.string("proxy", &mut self.problems);
         let git = table.string("git", &mut self.problems);
         let socks = table.string("socks", &mut self.problems);
-        let transparent = table.string("transparent", &mut self.problems);
-        let dns = table.string("dns", &mut self.problems);
+        let transparent = table.one_or_more("transparent", &mut self.problems);
+        let dns = table.one_or_more("dns", &mut self.problems);
         let metrics = table.string("metrics", &mut self.problems);
         let admin = table.string("admin", &mut self.problems);
         let token_file = table.string("token_file", &mut self.problems);
@@ -152,18 +152,18 @@ impl<'e> Reader<'e> {
         let proxy = self.door(proxy.as_ref(), &entry);
         let git = self.door(git.as_ref(), &entry);
         let socks = self.door(socks.as_ref(), &entry);
-        let transparent = self.unasking_door("transparent", transparent.as_ref(), &entry);
-        let dns = self.unasking_door("dns", dns.as_ref(), &entry);
+        let transparent = self.unasking_doors("transparent", &transparent, &entry);
+        let dns = self.unasking_doors("dns", &dns, &entry);
         (Listen { proxy, git, socks, transparent, dns, metrics, admin }, entry)
     }
 
-    /// A door whose protocol has no place for a token.
-    fn unasking_door(&mut self, name: &str, text: Option<&Spanned<String>>, entry: &WrittenEntry) -> Option<SocketAddr> {
-        if let (Some(text), WrittenEntry::Required) = (text, entry) {
+    /// A door whose protocol has no place for a token, at each of its addresses.
+    fn unasking_doors(&mut self, name: &str, texts: &[Spanned<String>], entry: &WrittenEntry) -> Vec<SocketAddr> {
+        if let (Some(text), WrittenEntry::Required) = (texts.first(), entry) {
             let message = format!("nobody can show a token at \"{name}\", and require_session asks for one");
             self.problems.error(text.span(), message, Some("write session = \"ID\" instead: whoever comes through is that session".into()));
         }
-        self.door(text, entry)
+        texts.iter().filter_map(|text| self.door(Some(text), entry)).collect()
     }
 
     /// Where sandboxes come in.

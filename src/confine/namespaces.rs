@@ -47,6 +47,15 @@ pub(crate) fn map_ids(child: u32) -> Result<(), Obstacle> {
     }
 }
 
+/// Whether this user namespace has a number for a user.
+pub(crate) fn has_user(user: u32) -> io::Result<bool> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    Ok(map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [inside, _, count] if (inside..inside + count).contains(&user.into()))
+    }))
+}
+
 fn sets_ids() -> io::Result<bool> {
     Ok(capabilities(None)?.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID))
 }

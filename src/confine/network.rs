@@ -1,6 +1,6 @@
 //! What makes a network namespace one from which nothing leaves but by our listeners.
 //!
-//! Such a namespace has loopback and no other interface, so nothing can leave it at all. So that every destination still has an
+//! One that is shared with a sandbox ([`Shared`]) has ways out, which rules keep for the exempt user alone. A namespace of `run` has loopback and no other interface, so nothing can leave it at all. So that every destination still has an
 //! answer, all addresses are made local ones, and nftables leads what is sent to them to the doors that listen here: all of TCP,
 //! and whatever is sent to port 53. The rest is refused at once.
 
@@ -18,9 +18,16 @@ use rustix::{
 mod netlink;
 mod routes;
 mod nftables;
+mod rules;
 mod redirection;
+mod standing;
+mod shared;
 
-use self::redirection::Ports;
+use self::redirection::Wanted;
+pub(crate) use self::{
+    redirection::{Ports, Shared},
+    shared::{Complete, clear, differences, set_up},
+};
 use super::Obstacle;
 use crate::processes::Diagnosis;
 
@@ -51,7 +58,7 @@ pub(crate) fn close() -> Result<Bound, Obstacle> {
     hold_that_it_is_new()?;
     netlink::converse(None, &[routes::loopback_up()])?;
     let (bound, ports) = listeners()?;
-    netlink::converse(Some(NETFILTER), &redirection::programme(ports))?;
+    netlink::converse(Some(NETFILTER), &Wanted::redirection(ports, None).programme())?;
     let families: &[IpAddr] = if bound.transparent.len() > 1 { &[V4, V6] } else { &[V4] };
     let local: Vec<_> = families.iter().copied().map(routes::everything_local).collect();
     netlink::converse(None, &local)?;
@@ -133,8 +140,8 @@ fn port_of(listener: &TcpListener) -> Result<u16, Obstacle> {
     listener.local_addr().map(|address| address.port()).map_err(|error| Obstacle::new("learn the port of a listener", error))
 }
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// The ports of `[listen]` in the documented configuration, in a namespace where nobody has taken them.
 const PROXY: u16 = 3128;
 const GIT: u16 = 3129;

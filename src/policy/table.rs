@@ -134,6 +134,14 @@ impl<'t> Table<'t> {
         values.iter().filter_map(|value| string(value, &format!("an element of \"{key}\""), problems)).collect()
     }
 
+    /// A string, or an array of them.
+    pub(crate) fn one_or_more(&mut self, key: &'static str, problems: &mut Problems) -> Vec<Spanned<String>> {
+        if matches!(self.rest.get(key).map(Spanned::get_ref), Some(DeValue::Array(_))) {
+            return self.strings(key, problems);
+        }
+        self.string(key, problems).into_iter().collect()
+    }
+
     pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let value = self.take(key)?;
         Self::of(value, &format!("\"{key}\""), problems)

@@ -72,17 +72,15 @@ impl Listeners {
     /// What a configuration names.
     pub(crate) fn bind(listen: &Listen) -> Result<Self, StartError> {
         let mut listeners = Self::default();
-        if let Some(address) = listen.dns {
+        for &address in &listen.dns {
             let (stream, datagrams) = bind_both(address)?;
             listeners.streams.push((Door::Dns, stream));
             listeners.datagrams.push(datagrams);
         }
-        let doors =
-            [(Door::Proxy, listen.proxy), (Door::Git, listen.git), (Door::Socks, listen.socks), (Door::Transparent, listen.transparent)];
-        for (door, address) in doors {
-            if let Some(address) = address {
-                listeners.streams.push((door, bind_tcp(door.as_str(), address)?));
-            }
+        let transparent = listen.transparent.iter().map(|&address| (Door::Transparent, address));
+        let others = [(Door::Proxy, listen.proxy), (Door::Git, listen.git), (Door::Socks, listen.socks)];
+        for (door, address) in others.into_iter().filter_map(|(door, address)| Some((door, address?))).chain(transparent) {
+            listeners.streams.push((door, bind_tcp(door.as_str(), address)?));
         }
         Ok(listeners)
     }

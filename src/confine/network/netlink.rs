@@ -31,6 +31,10 @@ impl Attributes {
         self.with(kind | NESTED, &inner.0)
     }
 
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Text ends with a zero octet.
     pub(super) fn text(self, kind: u16, text: &str) -> Self {
         self.with(kind, &[text.as_bytes(), &[0]].concat())
@@ -90,8 +94,8 @@ pub(super) fn converse(protocol: Option<Protocol>, requests: &[Request]) -> Resu
         socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map_err(|error| first.refused(error))?;
     sendto(&socket, &datagram, SendFlags::empty(), &SocketAddrNetlink::new(KERNEL, 0)).map_err(|error| first.refused(error))?;
     while !unanswered.is_empty() {
-        let mut buffer = [0; MAX_ANSWER];
-        let (_, length) = recv(&socket, &mut buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC).map_err(|error| first.refused(error))?;
+        let mut buffer = vec![0; MAX_ANSWER];
+        let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC).map_err(|error| first.refused(error))?;
         let received = buffer.get(..length).ok_or(Garbled).and_then(answers);
         for answer in received.map_err(|Garbled| Obstacle::new(first.purpose, io::Error::other("the kernel's answer is garbled")))? {
             if answer.errno != 0 {
@@ -104,6 +108,54 @@ pub(super) fn converse(protocol: Option<Protocol>, requests: &[Request]) -> Resu
     Ok(())
 }
 
+/// Asks for [`EVERY`] one of something, and reads it: of each message what follows its header. At most [`MAX_LISTED`] octets, which is
+/// more than any programme of ours is long.
+pub(super) fn list(protocol: Option<Protocol>, request: &Request) -> Result<Vec<Vec<u8>>, Obstacle> {
+    let failed = |why| Obstacle::new(request.purpose, io::Error::other(why));
+    let mut datagram = Vec::new();
+    request.write(0, &mut datagram);
+    let socket =
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map_err(|error| request.refused(error))?;
+    sendto(&socket, &datagram, SendFlags::empty(), &SocketAddrNetlink::new(KERNEL, 0)).map_err(|error| request.refused(error))?;
+    let (mut listed, mut total) = (Vec::new(), 0);
+    loop {
+        let mut buffer = vec![0; MAX_ANSWER];
+        let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC).map_err(|error| request.refused(error))?;
+        total += length;
+        if total > MAX_LISTED {
+            return Err(failed("there is more than it can be"));
+        }
+        for message in buffer.get(..length).ok_or(Garbled).and_then(messages).map_err(|Garbled| failed("the kernel's answer is garbled"))? {
+            match message.kind {
+                _ if message.flags & INTERRUPTED != 0 => return Err(failed("it changed meanwhile")),
+                ANSWER | DONE => match message.answer().map_err(|Garbled| failed("the kernel's answer is garbled"))?.errno {
+                    0 => return Ok(listed),
+                    errno => return Err(request.refused(Errno::from_raw_os_error(errno))),
+                },
+                _ => listed.push(message.body.to_vec()),
+            }
+        }
+    }
+}
+
+/// One message of the kernel's.
+struct Message<'m> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    /// What follows its header.
+    body: &'m [u8],
+}
+
+impl Message<'_> {
+    /// What it says to a request, where that is its kind.
+    fn answer(&self) -> Result<Answer, Garbled> {
+        let code = i32::from_ne_bytes(*self.body.first_chunk().ok_or(Garbled)?);
+        let errno = code.checked_neg().filter(|errno| (0..=MAX_ERRNO).contains(errno)).ok_or(Garbled)?;
+        Ok(Answer { sequence: self.sequence, errno })
+    }
+}
+
 /// What the kernel says to one request.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
@@ -114,30 +166,75 @@ struct Answer {
 
 /// No sequence of netlink messages.
 #[derive(Debug, PartialEq, Eq)]
-struct Garbled;
+pub(super) struct Garbled;
 
 /// The answers (`NLMSG_ERROR`) in one datagram; messages of other kinds are passed over.
-fn answers(mut datagram: &[u8]) -> Result<Vec<Answer>, Garbled> {
+fn answers(datagram: &[u8]) -> Result<Vec<Answer>, Garbled> {
+    messages(datagram)?.iter().filter(|message| message.kind == ANSWER).map(Message::answer).collect()
+}
+
+fn messages(mut datagram: &[u8]) -> Result<Vec<Message<'_>>, Garbled> {
     let mut found = Vec::new();
     while !datagram.is_empty() {
         let (length, rest) = datagram.split_first_chunk().ok_or(Garbled)?;
         let length = usize::try_from(u32::from_ne_bytes(*length)).map_err(|_| Garbled)?;
         let (kind, rest) = rest.split_first_chunk().ok_or(Garbled)?;
-        let (_flags, rest) = rest.split_first_chunk::<2>().ok_or(Garbled)?;
+        let (flags, rest) = rest.split_first_chunk().ok_or(Garbled)?;
         let (sequence, _) = rest.split_first_chunk().ok_or(Garbled)?;
         if length < MESSAGE_HEADER {
             return Err(Garbled);
         }
-        let message = datagram.get(MESSAGE_HEADER..length).ok_or(Garbled)?;
-        if u16::from_ne_bytes(*kind) == ANSWER {
-            let code = i32::from_ne_bytes(*message.first_chunk().ok_or(Garbled)?);
-            let errno = code.checked_neg().filter(|errno| (0..=MAX_ERRNO).contains(errno)).ok_or(Garbled)?;
-            found.push(Answer { sequence: u32::from_ne_bytes(*sequence), errno });
-        }
+        let body = datagram.get(MESSAGE_HEADER..length).ok_or(Garbled)?;
+        let [kind, flags] = [kind, flags].map(|number| u16::from_ne_bytes(*number));
+        found.push(Message { kind, flags, sequence: u32::from_ne_bytes(*sequence), body });
         // Nothing has to follow the last message, not even what fills it up.
         datagram = datagram.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
     }
     Ok(found)
+}
+
+/// Attributes in their order, each with its type, flags included.
+#[derive(Debug, Default)]
+pub(super) struct Read<'a>(pub(super) Vec<(u16, &'a [u8])>);
+
+/// Reads attributes that stand one behind the other.
+pub(super) fn attributes(mut octets: &[u8]) -> Result<Read<'_>, Garbled> {
+    let mut found = Vec::new();
+    while !octets.is_empty() {
+        let (length, rest) = octets.split_first_chunk().ok_or(Garbled)?;
+        let (kind, _) = rest.split_first_chunk().ok_or(Garbled)?;
+        let length = usize::from(u16::from_ne_bytes(*length));
+        let value = octets.get(ATTRIBUTE_HEADER..length).ok_or(Garbled)?;
+        found.push((u16::from_ne_bytes(*kind), value));
+        octets = octets.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+    }
+    Ok(Read(found))
+}
+
+impl<'a> Read<'a> {
+    /// The first of a kind.
+    pub(super) fn of(&self, kind: u16) -> Option<&'a [u8]> {
+        self.0.iter().find(|(known, _)| known & KIND == kind).map(|(_, value)| *value)
+    }
+
+    pub(super) fn text(&self, kind: u16) -> Option<String> {
+        self.of(kind).map(text)
+    }
+
+    /// All of them, which are texts.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|(_, value)| text(value)).collect()
+    }
+
+    /// A number in the network's order of octets.
+    pub(super) fn number(&self, kind: u16) -> Option<u32> {
+        self.of(kind)?.try_into().ok().map(u32::from_be_bytes)
+    }
+}
+
+/// Text without the zero octet that ends it.
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets.strip_suffix(&[0]).unwrap_or(octets)).into_owned()
 }
 
 fn fill_up(bytes: &mut Vec<u8>) {
@@ -150,8 +247,14 @@ pub(super) const ACKNOWLEDGE: u16 = 0x4;
 pub(super) const EXCLUSIVE: u16 = 0x200;
 pub(super) const CREATE: u16 = 0x400;
 pub(super) const APPEND: u16 = 0x800;
+/// All there is (`NLM_F_DUMP`).
+pub(super) const EVERY: u16 = 0x300;
+const INTERRUPTED: u16 = 0x10;
 const ANSWER: u16 = 2;
-const NESTED: u16 = 0x8000;
+const DONE: u16 = 3;
+pub(super) const NESTED: u16 = 0x8000;
+/// What of an attribute's type is no flag.
+pub(super) const KIND: u16 = 0x3fff;
 const ALIGNMENT: usize = 4;
 const MESSAGE_HEADER: usize = 16;
 const ATTRIBUTE_HEADER: usize = 4;
@@ -161,7 +264,9 @@ const KERNEL: u32 = 0;
 const MAX_ERRNO: i32 = 4095;
 
 /// An answer repeats the message that it refuses; with nftables, the one that the batch began with.
-const MAX_ANSWER: usize = 16 * 1024;
+const MAX_ANSWER: usize = 32 * 1024;
+/// Of what is listed.
+const MAX_LISTED: usize = 1024 * 1024;
 
 const WITHOUT_CAPABILITY: &str = "it takes CAP_NET_ADMIN over a network namespace of its own, which AppArmor withholds where \
     `sysctl kernel.apparmor_restrict_unprivileged_userns` is 1: set it to 0, or give tidegate a profile with `userns,`";

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::netlink::{ACKNOWLEDGE, Attributes, CREATE, EXCLUSIVE, Request};
+use super::{
+    Obstacle,
+    netlink::{self, ACKNOWLEDGE, Attributes, CREATE, EVERY, EXCLUSIVE, Request, attributes},
+};
 
 /// Brings loopback up, which gives it its addresses.
 pub(super) fn loopback_up() -> Request {
@@ -16,6 +19,25 @@ pub(super) fn loopback_up() -> Request {
         header: words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
         attributes: Attributes::new(),
     }
+}
+
+/// The interfaces of this namespace that lead out of it: all but loopback, up or not.
+pub(super) fn interfaces() -> Result<Vec<String>, Obstacle> {
+    let every = Request {
+        purpose: "list the interfaces",
+        remedy: KERNEL_WITHOUT_ROUTES,
+        kind: GET_INTERFACE,
+        flags: EVERY,
+        // struct ifinfomsg: of any family
+        header: vec![0; INTERFACE_HEADER],
+        attributes: Attributes::new(),
+    };
+    let names = netlink::list(None, &every)?.into_iter().filter_map(|message| {
+        let index = message.get(4..8)?;
+        let name = attributes(message.get(INTERFACE_HEADER..)?).ok()?.text(INTERFACE_NAME)?;
+        (index != LOOPBACK.to_ne_bytes()).then_some(name)
+    });
+    Ok(names.collect())
 }
 
 /// Makes every address of a family one of this machine's. `source`, the family's loopback address, is where connections to them
@@ -39,9 +61,12 @@ pub(super) fn everything_local(source: IpAddr) -> Request {
 
 // linux/rtnetlink.h, linux/if.h
 const SET_INTERFACE: u16 = 16;
+const GET_INTERFACE: u16 = 18;
+const INTERFACE_HEADER: usize = 16;
+const INTERFACE_NAME: u16 = 3;
 const NEW_ROUTE: u16 = 24;
 /// Loopback is the first interface of every namespace.
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 const INTERFACE_UP: u32 = 1;
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;

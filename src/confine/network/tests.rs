@@ -209,7 +209,7 @@ fn a_namespace_that_is_in_use_is_left_alone() {
 fn what_the_kernel_lacks_is_named_and_nothing_stands_half() {
     inside("what_the_kernel_lacks_is_named_and_nothing_stands_half", || {
         let ports = Ports { transparent: 1, dns: 2 };
-        let mut programme = redirection::programme(ports);
+        let mut programme = Wanted::redirection(ports, None).programme();
         let at = programme.iter().position(|request| request.remedy.contains("CONFIG_NFT_REDIR")).unwrap();
         let missing = netlink::Attributes::new().nested(1, &netlink::Attributes::new().text(1, "tidegate-has-none"));
         programme[at].attributes = netlink::Attributes::new().text(1, "tidegate").text(2, "redirect").nested(4, &missing);
@@ -219,7 +219,7 @@ fn what_the_kernel_lacks_is_named_and_nothing_stands_half() {
             "cannot make a rule of nftables: No such file or directory (os error 2); \
              it takes a kernel with CONFIG_NFT_REDIR: modprobe nft_redir"
         );
-        netlink::converse(Some(NETFILTER), &redirection::programme(ports)).unwrap();
+        netlink::converse(Some(NETFILTER), &Wanted::redirection(ports, None).programme()).unwrap();
     });
 }
 

@@ -61,7 +61,12 @@ struct State {
 impl Dns {
     /// A server that knows no name.
     pub(crate) fn start() -> Self {
-        let (udp, tcp) = bind();
+        Self::start_at("127.0.0.1")
+    }
+
+    /// The same at another address of this machine's.
+    pub(crate) fn start_at(ip: &str) -> Self {
+        let (udp, tcp) = bind(ip);
         let address = udp.local_addr().expect("an address");
         let state = Arc::new(Mutex::new(State::default()));
         let (for_udp, for_tcp) = (state.clone(), state.clone());
@@ -123,9 +128,9 @@ impl Dns {
 }
 
 /// UDP and TCP on one port.
-fn bind() -> (UdpSocket, TcpListener) {
+fn bind(ip: &str) -> (UdpSocket, TcpListener) {
     for _ in 0..100 {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let tcp = TcpListener::bind((ip, 0)).expect("a port");
         if let Ok(udp) = UdpSocket::bind(tcp.local_addr().expect("an address")) {
             return (udp, tcp);
         }
