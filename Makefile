@@ -8,7 +8,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # What the tests run beside ourselves, as command:package. libFuzzer is C++.
 TOOLS := c++:g++ curl:curl dig:bind9-dnsutils fish:fish git:git ip:iproute2 javac:default-jdk-headless nc:netcat-openbsd nft:nftables nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl \
-	pip3:python3-pip redis-cli:redis-tools redis-server:redis-server ssh:openssh-client tinyproxy:tinyproxy-bin wget:wget
+	pg_ctlcluster:postgresql pip3:python3-pip redis-cli:redis-tools redis-server:redis-server ssh:openssh-client tinyproxy:tinyproxy-bin wget:wget
+
+# The clients of `make matrix` besides, as far as Debian has them.
+CLIENTS := apt-ftparchive:apt-utils bundle:bundler certutil:libnss3-tools chromium:chromium composer:composer docker-registry:docker-registry gh:gh go:golang-go mvn:maven php:php-cli skopeo:skopeo \
+	sshd:openssh-server
 
 # Where their libraries of other languages are, which tests/components names. Whoever fetches them trusts what the system trusts.
 COMPONENTS := target/components
@@ -18,7 +22,7 @@ export PIP_CERT ?= $(ROOTS)
 export NODE_EXTRA_CA_CERTS ?= $(ROOTS)
 endif
 
-.PHONY: help fmt lint test long online deploy fuzz doc deny setup tools
+.PHONY: help fmt lint test long online matrix deploy fuzz doc deny setup tools clients
 
 help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
@@ -55,6 +59,9 @@ online:
 deploy: TOOLS += systemd-analyze:systemd
 deploy: setup $(COMPONENTS)/deploy/.complete
 	cargo test --locked --test deploy -- --include-ignored
+matrix: setup clients $(COMPONENTS)/matrix-python/.complete $(COMPONENTS)/matrix-node/.complete
+	cargo test --locked --test matrix -- --include-ignored --skip the_page_is_written
+	cargo test --locked --test matrix -- --ignored --exact the_page_is_written
 
 fuzz:
 	fuzz/run 120
@@ -68,22 +75,27 @@ deny:
 
 setup: $(COMPONENTS)/python/.complete $(COMPONENTS)/node/.complete
 
-$(COMPONENTS)/python/.complete: tests/components/requirements.txt | tools
-$(COMPONENTS)/deploy/.complete: tests/components/deploy.txt | tools
-$(COMPONENTS)/python/.complete $(COMPONENTS)/deploy/.complete:
+$(COMPONENTS)/python/.complete: tests/components/requirements.txt
+$(COMPONENTS)/deploy/.complete: tests/components/deploy.txt
+$(COMPONENTS)/matrix-python/.complete: tests/components/matrix/requirements.txt
+$(addprefix $(COMPONENTS)/,python/.complete deploy/.complete matrix-python/.complete): | tools
 	@rm -rf $(@D) && mkdir -p $(@D)
 	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target $(@D) --requirement $<
 	touch $@
 
-$(COMPONENTS)/node/.complete: tests/components/package.json | tools
+$(COMPONENTS)/node/.complete: tests/components/package.json
+$(COMPONENTS)/matrix-node/.complete: tests/components/matrix/package.json
+$(addprefix $(COMPONENTS)/,node/.complete matrix-node/.complete): | tools
 	@rm -rf $(@D) && mkdir -p $(@D)
 	cp $< $(@D)
 	(cd $(@D) && npm install --no-package-lock --no-audit --no-fund --no-progress --loglevel error)
 	touch $@
 
-tools:
+tools: WANTED = $(TOOLS)
+clients: WANTED = $(CLIENTS)
+tools clients:
 	@missing=()
-	for tool in $(TOOLS); do command -v "$${tool%%:*}" >/dev/null || missing+=("$${tool#*:}"); done
+	for tool in $(WANTED); do command -v "$${tool%%:*}" >/dev/null || missing+=("$${tool#*:}"); done
 	if (( $${#missing[@]} == 0 )); then exit 0; fi
 	if ! command -v apt-get >/dev/null; then
 		echo "the tests need these Debian packages, or what they are called here: $${missing[*]}" >&2

@@ -40,7 +40,7 @@ pub(crate) use self::{
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},
     traffic::{Metered, Spent, Traffic},
-    tunnel::{judge_hello, tunnel, turn_back},
+    tunnel::{judge_hello, tunnel},
     websocket::{Answered, open},
 };
 use crate::{

@@ -101,7 +101,9 @@ impl From<HelloFailure> for Refusal {
             HelloFailure::Late(limit) => {
                 Self::new(Reason::OpaqueTunnel, format!("No ClientHello arrived within {} s.", limit.as_secs_f32()))
             }
-            HelloFailure::Closed => Self::new(Reason::OpaqueTunnel, "The tunnel was closed before its ClientHello was complete."),
+            HelloFailure::Closed | HelloFailure::Unused => {
+                Self::new(Reason::OpaqueTunnel, "The tunnel was closed before its ClientHello was complete.")
+            }
         }
     }
 }

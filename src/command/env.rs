@@ -129,8 +129,9 @@ impl Arguments {
     }
 }
 
-/// Writes what wget is to read in place of the system's file, for no variable tells it whom to trust: that file, and one line more.
-fn write_wgetrc(bundle: &Path) -> io::Result<PathBuf> {
+/// Writes what wget is to read in place of the system's file, for no variable tells it whom to trust: that file, and one line more. It lies
+/// beside the bundle.
+pub(super) fn write_wgetrc(bundle: &Path) -> io::Result<PathBuf> {
     let directory = bundle.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let system = fs::read("/etc/wgetrc").unwrap_or_default();
     let line = [b"\nca_certificate = ", bundle.as_os_str().as_encoded_bytes(), b"\n"].concat();

@@ -23,7 +23,7 @@ use crate::{
     gateway,
     limits::Slot,
     metrics::Kind,
-    passage::{Answered, Asked, Ending, Gate, Stream, Subject, Traffic, Visitor, judge_hello, session_over, turn_back},
+    passage::{Answered, Asked, Ending, Gate, Stream, Subject, Traffic, Visitor, judge_hello, session_over},
     policy::{ForgePermit, Interception, Way},
     reason::Reason,
     respond::Refusal,
@@ -73,13 +73,13 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, mut downstream: Downstream, op
     let judged = judge_hello(gate, &mut downstream, interception.expectation()).await;
     let acceptor = judged.and_then(|cleared| {
         ending.shows(cleared.would_deny());
-        acceptor(gate, &subject, &interception)
+        Ok(acceptor(gate, &subject, &interception)?)
     });
     let acceptor = match acceptor {
         Ok(acceptor) => acceptor,
-        Err(refusal) => {
+        Err(turned_back) => {
             drop(beyond);
-            return turn_back(downstream, ending, refusal).await;
+            return turned_back.end(downstream, ending).await;
         }
     };
     let sandbox = match shake_hands(gate, acceptor, downstream).await {

@@ -22,6 +22,8 @@ pub(crate) enum HelloFailure {
     Late(Duration),
     /// The sandbox closed first, or the connection broke.
     Closed,
+    /// The same before anything was sent.
+    Unused,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
@@ -54,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         let mut reader = HelloReader::default();
         match timeout(limit, self.look(|bytes| reader.read(bytes).transpose())).await {
             Ok(Some(hello)) => hello.map_err(HelloFailure::Refused),
+            Ok(None) if self.buffer.is_empty() => Err(HelloFailure::Unused),
             Ok(None) => Err(HelloFailure::Closed),
             Err(_) => Err(HelloFailure::Late(limit)),
         }

@@ -9,7 +9,7 @@ use super::{
     traffic::Traffic,
 };
 use crate::{
-    downstream::Downstream,
+    downstream::{Downstream, HelloFailure},
     limits::Slot,
     policy::{Cleared, Expectation, HelloFacts, Protocol, Way},
     respond::Refusal,
@@ -26,19 +26,38 @@ pub(crate) async fn tunnel(visitor: &Visitor, subject: Subject, asked: Asked, mu
             let outcome = carry(gate, &subject, downstream, dialled, cleared, ending.traffic()).await;
             ending.end(outcome.err());
         }
-        Err(refusal) => {
+        Err(turned_back) => {
             drop(dialled);
-            turn_back(downstream, ending, refusal).await;
+            turned_back.end(downstream, ending).await;
         }
     }
 }
 
-/// Ends a tunnel at its first bytes, once the upstream is let go: a sandbox that will not hang up holds nothing but its own
-/// connection.
-pub(crate) async fn turn_back(downstream: Downstream, ending: Ending, refusal: Refusal) {
-    let answer = ending.answer(&refusal, downstream.opening_so_far());
-    ending.end(Some(refusal));
-    part(downstream, answer).await;
+/// Why a tunnel ends at its first bytes.
+pub(crate) enum TurnedBack {
+    Refused(Refusal),
+    /// It was closed before there were any, as by clients that try several addresses at once and keep one: nothing was asked for.
+    Unused,
+}
+
+impl<E: Into<Refusal>> From<E> for TurnedBack {
+    fn from(refusal: E) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl TurnedBack {
+    /// Ends the tunnel, once the upstream is let go: a sandbox that will not hang up holds nothing but its own connection.
+    pub(crate) async fn end(self, downstream: Downstream, ending: Ending) {
+        match self {
+            Self::Refused(refusal) => {
+                let answer = ending.answer(&refusal, downstream.opening_so_far());
+                ending.end(Some(refusal));
+                part(downstream, answer).await;
+            }
+            Self::Unused => ending.end(None),
+        }
+    }
 }
 
 /// Bytes both ways until both have ended; the error is why the tunnel ended before its time.
@@ -72,7 +91,7 @@ async fn carry(
     ended.map(drop)
 }
 
-async fn judge(gate: &Gate, downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared, Refusal> {
+async fn judge(gate: &Gate, downstream: &mut Downstream, dialled: &Dialled) -> Result<Cleared, TurnedBack> {
     let expectation = dialled.permit().expectation();
     if expectation.protocol() == Protocol::Any {
         return Ok(expectation.decide_opaque()?);
@@ -81,8 +100,13 @@ async fn judge(gate: &Gate, downstream: &mut Downstream, dialled: &Dialled) -> R
 }
 
 /// Judges the `ClientHello` of a tunnel, which stays on the stream.
-pub(crate) async fn judge_hello(gate: &Gate, downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, Refusal> {
-    let hello = downstream.client_hello().await.map_err(|failure| Refusal::from(failure).of(expectation.destination()))?;
+pub(crate) async fn judge_hello(gate: &Gate, downstream: &mut Downstream, expectation: &Expectation) -> Result<Cleared, TurnedBack> {
+    let hello = downstream.client_hello().await.map_err(|failure| match failure {
+        HelloFailure::Unused => TurnedBack::Unused,
+        HelloFailure::Refused(_) | HelloFailure::Late(_) | HelloFailure::Closed => {
+            Refusal::from(failure).of(expectation.destination()).into()
+        }
+    })?;
     let server_name = hello.server_name.as_ref().map(|name| name.as_str().as_bytes());
     if let Some(server_name) = server_name {
         gate.forge_hosts.decide_server_name(expectation.destination(), server_name)?;

@@ -174,7 +174,7 @@ impl ForgePermit {
     pub fn interception(&self) -> Interception {
         let destination = self.destination.clone();
         let expectation =
-            Expectation { destination, protocol: Protocol::Tls, ech: Ech::Refuse, report: false, secrets: None, rules: Bearing::default() };
+            Expectation { destination, protocol: Protocol::Tls, ech: Ech::Outer, report: false, secrets: None, rules: Bearing::default() };
         Interception { expectation }
     }
 

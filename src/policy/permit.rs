@@ -74,9 +74,10 @@ impl Permit {
     }
 
     /// Leave to end TLS here where it has to, so that requests can be judged: a rule names the host, or its entry asks for it.
-    /// A tunnel that is passed on unread would escape what was decided.
+    /// A tunnel that is passed on unread would escape what was decided. An encrypted `ClientHello` is judged by its outer name whatever the
+    /// policy makes of others: what is encrypted in it nobody reads, since TLS ends here by that name.
     pub fn interception(&self) -> Option<Interception> {
-        self.intercepts.then(|| Interception { expectation: self.expectation() })
+        self.intercepts.then(|| Interception { expectation: Expectation { ech: Ech::Outer, ..self.expectation() } })
     }
 
     /// Judges the addresses that the name resolved to (or that was spelled out). Refused ones are dropped; if none is

@@ -237,9 +237,11 @@ fn a_tunnel_to_an_address_with_a_foreign_name_inside() {
 #[test]
 fn threat_41_encrypted_client_hello() {
     let ground = Ground::new();
-    for tunnels in ground.ends() {
-        tunnels.refuses(&Hello::to("allowed.test").encrypted().bytes(), "ech_not_allowed");
-    }
+    let [opaque, intercepted] = ground.ends();
+    opaque.refuses(&Hello::to("allowed.test").encrypted().bytes(), "ech_not_allowed");
+    // It ends here by its outer name, which is held to what CONNECT named.
+    intercepted.passes(&Hello::to("allowed.test").encrypted().bytes());
+    intercepted.refuses(&Hello::to("other.test").encrypted().bytes(), "misdirected");
 }
 
 #[test]
@@ -249,6 +251,24 @@ fn threat_41_encrypted_client_hello_judged_by_its_outer_name() {
         tunnels.passes(&Hello::to("allowed.test").encrypted().bytes());
         let alert = tunnels.refuses(&Hello::to("other.test").encrypted().bytes(), "misdirected");
         assert_eq!(alert, Some(UNRECOGNIZED_NAME), "{:?}", tunnels.end);
+    }
+}
+
+/// Clients that try several addresses at once keep one connection and let the others go.
+#[test]
+fn a_tunnel_that_is_closed_before_its_first_byte_is_no_refusal() {
+    let ground = Ground::new();
+    for tunnels in ground.ends() {
+        let before = ground.gate.records().len();
+        drop(tunnels.open());
+        let end = ground.gate.wait_for_record_after(before, |record| !record["duration_ms"].is_null());
+        assert_eq!((end["verdict"].as_str(), end["reason"].as_str(), end["bytes_up"].as_u64()), (Some("allow"), None, Some(0)), "{end:#}");
+        // One that was begun is refused as before.
+        let mut client = tunnels.open();
+        client.send(&Hello::to("allowed.test").bytes()[..7]);
+        drop(client);
+        ground.gate.wait_for_record_after(before, |record| record["reason"] == "opaque_tunnel");
+        assert_eq!(tunnels.origin.received(), b"");
     }
 }
 

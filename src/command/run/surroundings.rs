@@ -16,7 +16,10 @@ use crate::{
     audit::Target,
     authority::Trusted,
     command::{
-        env::variables::{Gate, Proxy},
+        env::{
+            variables::{Gate, Proxy},
+            write_wgetrc,
+        },
         stage::Stage,
     },
     config::{Config, Environment, default_state},
@@ -28,26 +31,34 @@ use crate::{
 
 /// Where the bundle lies that COMMAND is told to trust; the key store lies beside it.
 pub(super) enum Bundle {
-    /// In the file system behind the walls.
+    /// In the file system behind the walls, in the place of the system's too.
     Inside,
-    /// In a directory of this machine that is gone with this value.
-    Outside(Stage),
+    /// In a directory of this machine that is gone with this value, beside what wget is to read.
+    Outside { stage: Stage, wgetrc: PathBuf },
 }
 
 impl Bundle {
     /// Writes it where COMMAND sees the caller's files.
     pub(super) fn write(trusted: &Trusted) -> io::Result<Self> {
         let stage = Stage::new()?;
-        let bundle = Self::Outside(stage);
-        fs::write(bundle.path(), &trusted.pem)?;
-        fs::write(bundle.path().with_extension(KEY_STORE), &trusted.key_store)?;
-        Ok(bundle)
+        let bundle = stage.path().join(OUTSIDE);
+        fs::write(&bundle, &trusted.pem)?;
+        fs::write(bundle.with_extension(KEY_STORE), &trusted.key_store)?;
+        let wgetrc = write_wgetrc(&bundle)?;
+        Ok(Self::Outside { stage, wgetrc })
     }
 
     fn path(&self) -> PathBuf {
         match self {
             Self::Inside => BUNDLE.into(),
-            Self::Outside(stage) => stage.path().join("ca-bundle.pem"),
+            Self::Outside { stage, .. } => stage.path().join(OUTSIDE),
+        }
+    }
+
+    fn wgetrc(&self) -> Option<&Path> {
+        match self {
+            Self::Inside => None,
+            Self::Outside { wgetrc, .. } => Some(wgetrc),
         }
     }
 }
@@ -79,13 +90,13 @@ pub(super) fn environment(
     let had_token = inherited.iter().any(|(name, _)| name == GITHUB_TOKEN);
     let held: Vec<_> = named(config).filter_map(Credential::held).collect();
     let mut kept = scrub(inherited, &held).map_err(|_| Failure(TOO_MANY.into()))?.kept;
-    let bundle = bundle.path();
+    let (bundle, wgetrc) = (bundle.path(), bundle.wgetrc());
     let github: Vec<_> = config.github.iter().map(|github| github.host.clone()).collect();
     let gate = Gate {
         proxy: &Proxy::new(Destination { host: Host::Ip(proxy.ip()), port: proxy.port() }),
         bundle: &bundle,
         key_store: Some(&bundle.with_extension(KEY_STORE)),
-        wgetrc: None,
+        wgetrc,
         github: &github,
         token: Some(token),
     };
@@ -145,3 +156,4 @@ pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result
 const TOO_MANY: &str = "there are too many credentials to keep out of COMMAND's environment";
 const GITHUB_TOKEN: &str = "GH_TOKEN";
 const KEY_STORE: &str = "p12";
+const OUTSIDE: &str = "ca-bundle.pem";

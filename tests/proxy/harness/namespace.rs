@@ -29,7 +29,8 @@ pub(crate) fn anew(namespaces: &[&str], name: &str, test: impl FnOnce()) {
     }
     let mut anew = program("unshare");
     anew.args(namespaces).arg(env::current_exe().expect("this program"));
-    let ran = run_for(anew.args(["--exact", name, "--nocapture"]).env(INSIDE, "yes"), "util-linux", PATIENCE_WITH_A_TEST);
+    let ran =
+        run_for(anew.args(["--exact", name, "--include-ignored", "--nocapture"]).env(INSIDE, "yes"), "util-linux", PATIENCE_WITH_A_TEST);
     // A name that is none would pass without a test.
     assert!(ran.success && ran.stdout.contains("1 passed"), "{name} in namespaces of its own:\n{}", ran.said);
 }

@@ -23,11 +23,17 @@ impl Nginx {
     /// Serves `/` from [`Nginx::root`], with this certificate on HTTPS.
     #[track_caller]
     pub(crate) fn start(pki: &Pki) -> Self {
-        let directory = tempfile::tempdir().expect("a directory for nginx");
-        fs::create_dir(directory.path().join("root")).expect("a directory");
         // Two ports at a time are reserved, then given up to nginx: nothing else here takes a port that it names itself.
         let [http, https] = [TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0")].map(|listener| listener.expect("a port"));
         let [http, https] = [http, https].map(|listener| listener.local_addr().expect("an address").port());
+        Self::at(pki, http, https)
+    }
+
+    /// The same at these ports, in a network where nobody else takes them.
+    #[track_caller]
+    pub(crate) fn at(pki: &Pki, http: u16, https: u16) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for nginx");
+        fs::create_dir(directory.path().join("root")).expect("a directory");
         let config = CONFIG
             .replace("DIRECTORY", &directory.path().display().to_string())
             .replace("CERTIFICATE", &pki.certificate().display().to_string())
