@@ -2,6 +2,7 @@
 
 mod keys;
 mod digest;
+mod hosts;
 mod policies;
 mod store;
 mod redirects;
@@ -25,6 +26,7 @@ pub(crate) use self::{
     digest::is_same_token,
     error::SessionsError,
     holders::Holders,
+    hosts::OwnCredentials,
     session::{Governing, Identity, MAX_REFUSALS, Refusal, Session},
     store::Store,
 };
@@ -36,9 +38,8 @@ use self::{
 };
 pub(crate) use crate::files::StoreError;
 use crate::{
-    credentials::{Credential, Equipped},
+    credentials::Equipped,
     destination::Name,
-    github::rehosted,
     policy::{Access, Policy, grant::Grant},
     reason::Reason,
     secret::Secret,
@@ -71,9 +72,6 @@ pub(crate) struct SessionSettings {
     pub(crate) grant: Grant,
     pub(crate) credentials: OwnCredentials,
 }
-
-/// Of a session's own user, by the host that each is for; `None`: the first `[[github]]`. For others the upstream's one serves.
-pub(crate) type OwnCredentials = BTreeMap<Option<Name>, Arc<Credential>>;
 
 /// What a configuration says of sessions.
 pub(crate) struct Settings {
@@ -194,7 +192,7 @@ impl Sessions {
         let mut wanted = Vec::new();
         for session in settings.sessions {
             let closed = kept.records.contains_key(&session.id).then_some(Reason::SessionRevoked);
-            let session = self.seen_from(session, settings.first.as_ref())?;
+            let session = session.seen_from(settings.first.as_ref(), self.first.as_ref())?;
             wanted.push(Wanted {
                 id: session.id.clone(),
                 configured: true,
@@ -224,15 +222,6 @@ impl Sessions {
         self.kept_since.store(None);
         self.generation.send_replace(generation);
         Ok(generation)
-    }
-
-    /// A session of settings in which names without a host mean `before`, by what its repositories are called here: which GitHub is
-    /// the first stays as it was at the start.
-    fn seen_from(&self, settings: SessionSettings, before: Option<&Name>) -> Result<SessionSettings, SessionsError> {
-        let now = self.first.as_ref();
-        let grant = settings.grant.seen_from(before, now).map_err(|error| SessionsError::Grant(settings.id.clone(), error.to_string()))?;
-        let credentials = settings.credentials.into_iter().map(|(host, own)| (rehosted(host, before, now), own)).collect();
-        Ok(SessionSettings { grant, credentials, ..settings })
     }
 
     /// The generation in force; it changes after every session has its new policy, so that whoever watches it can judge

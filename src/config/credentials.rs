@@ -36,7 +36,7 @@ impl Reader<'_> {
             let host = table.string("host", &mut self.problems).and_then(|host| self.host_of_credential(&host));
             let credential = self.credential(table, patience);
             let Some((host, credential)) = host.zip(credential) else { continue };
-            if own.insert(host, credential).is_some() {
+            if own.insert(rehosted(Some(host), None, self.hosts.first()), credential).is_some() {
                 let help = "\"credential\" is that of the first [[github]], \"credentials\" are those of others";
                 self.problems.error(span, "two credentials of a session are for one host", Some(help.into()));
             }
@@ -44,16 +44,14 @@ impl Reader<'_> {
         own
     }
 
-    /// The host of a `[[github]]`, `None` being the first one.
-    fn host_of_credential(&mut self, written: &Spanned<String>) -> Option<Option<Name>> {
+    /// The host of a `[[github]]`.
+    fn host_of_credential(&mut self, written: &Spanned<String>) -> Option<Name> {
         let named = Host::parse(written.get_ref().as_bytes()).ok().and_then(|host| host.name().cloned());
-        match named.filter(|name| self.hosts.names().contains(name)) {
-            Some(name) => Some(rehosted(Some(name), None, self.hosts.first())),
-            None => {
-                self.problems.error(written.span(), format!("no [[github]] has the host {:?}", written.get_ref()), None);
-                None
-            }
+        let known = named.filter(|name| self.hosts.names().contains(name));
+        if known.is_none() {
+            self.problems.error(written.span(), format!("no [[github]] has the host {:?}", written.get_ref()), None);
         }
+        known
     }
 
     /// A source, and what a file gives now.

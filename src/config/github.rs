@@ -105,10 +105,10 @@ impl Reader<'_> {
         if [&git, &api, &uploads].into_iter().any(|written| matches!(written, Some(None))) {
             return None;
         }
-        let named = Github::by_name(host?.into_inner(), credential);
-        let git = git.flatten().unwrap_or(named.git);
-        let api = api.flatten().or_else(|| hosts::beside(&git, &named.host, Part::Api));
-        Some(Github { git, api, roots, public_read, ..named })
+        let by_name = Github::by_name(host?.into_inner(), credential);
+        let git = git.flatten().unwrap_or(by_name.git);
+        let api = api.flatten().or_else(|| hosts::beside(&git, &by_name.host, Part::Api));
+        Some(Github { git, api, roots, public_read, ..by_name })
     }
 
     fn github_host(&mut self, written: Spanned<String>, others: &[Name]) -> Option<Spanned<Name>> {

@@ -186,6 +186,37 @@ fn sessions_that_come_over_the_admin_listener() {
 }
 
 #[test]
+fn repositories_and_credentials_have_a_host_that_is_configured() {
+    let hosts = "[[github]]\nhost = \"github.com\"\ncredential = { env = \"TOKEN\" }\n[[github]]\nhost = \"GHE.example\"\n";
+    let own = "credentials = [{ host = \"ghe.example\", env = \"TOKEN\" }]\n";
+    let granted = |name: &str| format!("[[session.repository]]\nname = \"{name}\"\n");
+    let config = load(&format!("{SESSION}{own}{}{}{hosts}", granted("GitHub.com/Octo/Spoon"), granted("ghe.example/octo/spoon")));
+    let session = &config.sessions[0];
+    let names: Vec<_> = session.grant.repositories().iter().map(|granted| granted.name.as_str()).collect();
+    assert_eq!(names, ["octo/spoon", "ghe.example/octo/spoon"]);
+    let own_hosts: Vec<_> = session.credentials.keys().map(|host| host.as_ref().map(|host| host.as_str().to_owned())).collect();
+    assert_eq!(own_hosts, [Some("ghe.example".to_owned())]);
+    assert_eq!(config.warnings, []);
+    let apis: Vec<_> = config.github.iter().map(|github| github.api.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(apis, [Some("https://api.github.com".to_owned()), Some("https://ghe.example/api/v3".to_owned())]);
+
+    for (rest, complaint) in [
+        (granted("other.test/octo/spoon"), "error: other.test/octo/spoon is at no [[github]]: none has the host other.test"),
+        (granted("octo/spoon") + &granted("github.com/octo/spoon"), "error: octo/spoon is granted twice"),
+        ("credentials = [{ host = \"other.test\", env = \"TOKEN\" }]\n".to_owned(), "error: no [[github]] has the host \"other.test\""),
+        ("credentials = [{ env = \"TOKEN\" }]\n".to_owned(), "error: each of the credentials has a \"host\""),
+        (
+            "credential = { env = \"TOKEN\" }\ncredentials = [{ host = \"github.com\", env = \"TOKEN\" }]\n".to_owned(),
+            "error: two credentials of a session are for one host",
+        ),
+        (String::new(), "warning: there is no credential for ghe.example"),
+    ] {
+        let found = complaints(&format!("{SESSION}{rest}{hosts}"));
+        assert!(found.contains(complaint), "{rest}: {found}");
+    }
+}
+
+#[test]
 fn what_a_session_may_do_with_repositories() {
     let config = load(&format!("{SESSION}{REPOSITORIES}"));
     let shown = serde_json::to_value(&config.sessions[0].grant).unwrap();

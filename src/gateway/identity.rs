@@ -1,8 +1,8 @@
 //! Which repository a granted name is at its host: asked of the host's API, by the credential that git's requests go with.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,7 @@ use crate::{
     reason::Reason,
     respond::Refusal,
     secret::Secret,
+    upstream::ResponseBody,
 };
 
 impl Visit<'_> {
@@ -81,8 +82,7 @@ impl Visit<'_> {
             let answer = self.gate.upstream.exchange(api, &forge.tls, forge.timeouts, request).await;
             let answer = answer.inspect_err(|error| tracing::info!(%error, repository = %name, "GitHub's API cannot be asked")).ok()?;
             if answer.status() == StatusCode::OK {
-                let body = Limited::new(answer.into_body(), identity::MAX_ANSWER).collect().await.ok()?;
-                return identity::read(&body.to_bytes());
+                return identity::read(&gather(answer.into_body()).await?);
             }
             if !answer.status().is_redirection() {
                 tracing::info!(status = %answer.status(), repository = %name, "GitHub's API tells nothing of a repository");
@@ -103,6 +103,15 @@ impl Visit<'_> {
             Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
         })
     }
+}
+
+/// A body in bounded size.
+async fn gather(body: ResponseBody) -> Option<BytesMut> {
+    let (mut body, mut bytes) = (pin!(Limited::new(body, identity::MAX_ANSWER)), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        bytes.extend_from_slice(frame.ok()?.data_ref().map_or(&[], |data| data));
+    }
+    Some(bytes)
 }
 
 /// For all that is asked of an API on account of one request, which waits for it.

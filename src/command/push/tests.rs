@@ -45,6 +45,30 @@ fn verdicts() {
 }
 
 #[test]
+fn the_first_host_may_be_named_or_left_out() {
+    for (arguments, expected) in
+        [("github.com/octo/spoon agent/fix-1", (0, "allow")), ("ghe.example/octo/spoon agent/fix-1", (1, "repository_not_granted"))]
+    {
+        let (code, out) = check(arguments);
+        assert!(code == expected.0 && out.lines().next().unwrap().contains(expected.1), "{arguments}: {out}");
+    }
+    let grant = "[[session]]\n[[session.repository]]\nname = \"ghe.example/octo/spoon\"\naccess = \"write\"\npush = [\"refs/heads/a\"]\n";
+    let hosts = "[[github]]\nhost = \"ghe.example\"\ncredential = { env = \"NOT_READ\" }\n";
+    for (text, repository, code) in [
+        (grant.to_owned(), "ghe.example/octo/spoon", 0),
+        (grant.to_owned(), "octo/spoon", 1),
+        (format!("{hosts}{grant}"), "octo/spoon", 0),
+        (format!("{hosts}{grant}"), "ghe.example/octo/spoon", 0),
+        (format!("{hosts}{grant}"), "other.example/octo/spoon", 1),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let done = tidegate(&format!("tidegate check push --session {} {repository} a", file.path().display()));
+        assert_eq!(done.code, code, "{text}{repository}: {}{}", done.out, done.err);
+    }
+}
+
+#[test]
 fn an_answer_names_the_remedy() {
     let out = "\
 deny   octo/spoon  refs/heads/main  update  ref_not_granted
