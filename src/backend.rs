@@ -40,6 +40,8 @@ pub(crate) struct Backend {
     /// Where programs are looked for: ours.
     search: OsString,
     bundles: Option<Bundles>,
+    /// Where files without a name are.
+    scratch: PathBuf,
 }
 
 /// One of git's requests, judged.
@@ -61,7 +63,13 @@ impl Backend {
         let search = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         // git starts elsewhere than we do.
         let state = state.map(|state| absolute(state).unwrap_or_else(|_| state.to_owned()));
-        Self { bundles: state.map(|state| Bundles::new(state.join(REPOSITORIES), search.clone())), search }
+        let scratch = state.clone().unwrap_or_else(std::env::temp_dir);
+        Self { bundles: state.map(|state| Bundles::new(state.join(REPOSITORIES), search.clone())), search, scratch }
+    }
+
+    /// Where what is too large for memory may be kept for as long as it is worked on.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     /// Starts git, feeds it the body while its answer is read, and returns once the head of the answer is there. The status is git's

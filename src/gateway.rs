@@ -2,6 +2,10 @@
 //! and refused in git's own words.
 
 mod body;
+mod default_branch;
+mod spool;
+mod ancestry;
+pub(crate) mod warnings;
 mod standing;
 mod identity;
 mod errand;
@@ -26,7 +30,7 @@ use crate::{
         route::{Kind, Route},
     },
     passage::{Asked, Ending, Forge, Gate, Patient, Subject, Traffic},
-    policy::RefChange,
+    policy::{DefaultBranch, RefChange},
     respond::{Answer, Refusal},
 };
 
@@ -41,9 +45,14 @@ struct Visit<'v> {
 
 impl Visit<'_> {
     /// What begins here, to be held to the grants that come after.
-    fn standing(&self, repository: &RepositoryName, service: Service, changes: &[RefChange]) -> Standing {
+    fn standing(&self, repository: &RepositoryName, service: Service) -> Standing {
         let (gate, subject) = (Arc::clone(self.gate), self.subject.clone());
-        Standing { gate, subject, repository: repository.clone(), service, changes: changes.to_vec() }
+        Standing { gate, subject, repository: repository.clone(), service, changes: Vec::new(), default: DefaultBranch::Unknown }
+    }
+
+    /// The same for a push, by what was known when it was judged.
+    fn standing_push(&self, repository: &RepositoryName, changes: &[RefChange], default: &DefaultBranch) -> Standing {
+        Standing { changes: changes.to_vec(), default: default.clone(), ..self.standing(repository, Service::ReceivePack) }
     }
 
     /// An upstream's answer on its way to the sandbox, for as long as it may stand and its request went on. Its end is recorded.

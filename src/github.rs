@@ -12,6 +12,8 @@ mod headers;
 pub mod push;
 pub mod report;
 pub mod advertisement;
+pub mod ls_refs;
+pub mod fetch;
 
 use std::fmt;
 
@@ -108,6 +110,11 @@ impl RepositoryName {
 
     pub fn name(&self) -> &str {
         &self.text[self.slash + 1..]
+    }
+
+    /// The repository whose wiki this one is, by its name.
+    pub fn has_wiki(&self) -> Option<Self> {
+        Some(Self::from_parts(self.owner(), self.name().strip_suffix(WIKI)?).ok()?.at(self.host.clone()))
     }
 }
 
@@ -224,6 +231,9 @@ pub const MAX_NAME: usize = 100;
 
 const GIT: &str = ".git";
 
+/// What stands behind the name of a repository in that of its wiki.
+const WIKI: &str = ".wiki";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,6 +249,9 @@ mod tests {
             assert_eq!(RepositoryName::parse(text).unwrap().as_str(), text);
         }
         assert_eq!(RepositoryName::parse("o/r.wiki.git").unwrap().as_str(), "o/r.wiki");
+        for (text, of) in [("O/R.wiki.git", Some("o/r")), ("o/r", None), ("o/wiki", None), ("o/.wiki", None), ("o/r.wiki.x", None)] {
+            assert_eq!(RepositoryName::parse(text).unwrap().has_wiki(), of.map(|of| RepositoryName::parse(of).unwrap()), "{text}");
+        }
     }
 
     /// G-02, and the same owner and name at two hosts.

@@ -27,6 +27,7 @@ pub mod secret;
 // ── 1 · reading: bytes in, facts out
 pub mod wire;
 pub mod github;
+pub mod pack;
 pub mod token;
 pub mod recorded;
 

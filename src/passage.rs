@@ -50,7 +50,11 @@ use crate::{
     credentials::Held,
     destination::{Destination, Host, Name, OWN_PAGES},
     downstream::Patience,
-    github::{RepositoryName, Service, push::RefName, route::Route},
+    github::{
+        RepositoryName, Service,
+        push::{ObjectId, RefName},
+        route::Route,
+    },
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
@@ -101,7 +105,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    fn of(session: Arc<Session>) -> Self {
+    pub(crate) fn of(session: Arc<Session>) -> Self {
         let governing = Arc::clone(&session.governing());
         Self { session, governing, process: None }
     }
@@ -128,6 +132,8 @@ pub(crate) struct Asked {
     pub(crate) repository: Option<RepositoryName>,
     /// What a push wants to change.
     pub(crate) refs: Vec<RefName>,
+    /// Where each of them points, as its sender believes, and where it is to point.
+    pub(crate) tips: Vec<[ObjectId; 2]>,
     pub(crate) reader: Reader,
     /// What its bytes would have been refused for, had report mode not let them through.
     pub(crate) would_deny: Option<Reason>,
@@ -144,6 +150,7 @@ impl Asked {
             path: None,
             repository: None,
             refs: Vec::new(),
+            tips: Vec::new(),
             reader: Reader::default(),
             would_deny: None,
         }
@@ -174,7 +181,7 @@ impl Asked {
             record = record.requesting(method, self.path.as_deref());
         }
         if let Some(repository) = &self.repository {
-            record = record.of(repository, &self.refs);
+            record = record.of(repository, &self.refs).moving(&self.tips);
         }
         record
     }

@@ -59,8 +59,8 @@ pub use self::{
     permit::{Admitted, Interception, Permit},
     problem::{Problem, Severity, Source},
     question::{Approval, Question},
-    refs::{ChangeKind, PushDenial, PushPermit, RefChange, RefRules, RefRulesError, Refusal, Rights},
-    repositories::{RepositoryPermit, decide_push, decide_repository},
+    refs::{ChangeKind, DefaultBranch, PushDenial, PushPermit, PushRule, RefChange, RefRules, RefRulesError, Refusal, Rights},
+    repositories::{RepositoryPermit, decide_push, decide_repository, depends_on_default},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
     rules::ShownRule,
 };
@@ -71,7 +71,12 @@ use self::{
     ground::Ground,
     index::{Denying, Entry, Found},
 };
-pub(crate) use self::{credential::read_source, durations::parse as parse_duration, problem::Problems, table::Table};
+pub(crate) use self::{
+    credential::read_source,
+    durations::parse as parse_duration,
+    problem::Problems,
+    table::{Table, string as read_string, wrong_type},
+};
 use crate::{
     address::{Opening, classify},
     destination::{Destination, Host},

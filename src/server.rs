@@ -37,6 +37,7 @@ use crate::{
     doors,
     downstream::Patience,
     files::Stamps,
+    gateway::warnings,
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Forges, Gate, Identities},
@@ -136,6 +137,11 @@ impl Server {
 
     pub(crate) fn session(&self, id: &str) -> Option<Arc<Session>> {
         self.gate.sessions.find(id)
+    }
+
+    /// What the owner of a session should know of the repositories that it is granted.
+    pub(crate) async fn warnings(&self, session: &Arc<Session>) -> Vec<String> {
+        warnings::of_grant(&self.gate, session).await
     }
 
     /// What tells of which files the policies of sessions are made that the configuration does not name.

@@ -6,6 +6,8 @@ mod hosts;
 mod policies;
 mod store;
 mod redirects;
+mod heads;
+mod turns;
 pub(crate) mod synthetic;
 mod session;
 mod error;
@@ -29,6 +31,7 @@ pub(crate) use self::{
     hosts::OwnCredentials,
     session::{Governing, Identity, MAX_REFUSALS, Refusal, Session},
     store::Store,
+    turns::Turn,
 };
 use self::{
     digest::TokenDigest,

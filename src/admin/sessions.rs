@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::HEAD_TIMEOUT;
 use crate::{
     audit::rfc3339,
+    gateway::warnings,
     passage::Gate,
     policy::{ForgeHosts, grant::Grant, parse_duration},
     reason::Reason,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// Answers one request of the owner's in JSON. What cannot be recorded is not done, but for a session's end.
-pub(super) async fn answer(gate: &Gate, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = Route::parse(&method, &path);
@@ -132,7 +133,7 @@ impl From<ChangeError> for Failure {
     }
 }
 
-async fn act(gate: &Gate, route: Route<'_>, request: Request<Incoming>) -> Result<Done, Failure> {
+async fn act(gate: &Arc<Gate>, route: Route<'_>, request: Request<Incoming>) -> Result<Done, Failure> {
     let now = (gate.clock)();
     let find = |id: &str| gate.sessions.find(id).ok_or_else(|| Failure::from(ChangeError::Unknown(id.to_owned())));
     match route {
@@ -145,7 +146,8 @@ async fn act(gate: &Gate, route: Route<'_>, request: Request<Incoming>) -> Resul
                 .await
                 .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, Reason::HeadTimeout, "the body did not come in time"))??;
             let (session, token) = gate.sessions.create(draft(&body, &gate.forge_hosts, now)?, now)?;
-            let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
+            let warnings = warnings::of_grant(gate, &session).await;
+            let body = json!({ "session": shown(&session, now), "token": spelled(&token), "warnings": warnings });
             Ok(Done { status: StatusCode::CREATED, session: Some(session), body })
         }
         Route::Show(id) => {

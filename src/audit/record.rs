@@ -13,7 +13,10 @@ use serde_json::ser::{Formatter, Serializer as JsonSerializer};
 
 use crate::{
     destination::{Destination, Host, Name},
-    github::{RepositoryName, push::RefName},
+    github::{
+        RepositoryName,
+        push::{ObjectId, RefName},
+    },
     metrics::{Door, Kind},
     policy::RuleRef,
     processes::Process,
@@ -39,10 +42,19 @@ pub(crate) struct Record {
     repository: Option<RepositoryName>,
     /// None where there is no push.
     refs: Option<Vec<String>>,
+    /// Of these refs, where there are any.
+    tips: Vec<Tips>,
     passed: Option<Passed>,
     process: Option<Arc<Process>>,
     /// Written only where there is one.
     redirected_by: Option<Destination>,
+}
+
+/// Where a ref pointed and is to point; none where it is made or deleted.
+#[derive(Debug, Clone, Serialize)]
+struct Tips {
+    old: Option<String>,
+    new: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +82,7 @@ impl Record {
             path: None,
             repository: None,
             refs: None,
+            tips: Vec::new(),
             passed: None,
             process: None,
             redirected_by: None,
@@ -109,6 +122,13 @@ impl Record {
             names.push(format!("… {} more", refs.len() - MAX_REFS));
         }
         Self { repository: Some(repository.clone()), refs: (!names.is_empty()).then_some(names), ..self }
+    }
+
+    /// What it makes of the refs, in their order: the old object and the new one of the first [`MAX_REFS`].
+    #[must_use]
+    pub(crate) fn moving(self, tips: &[[ObjectId; 2]]) -> Self {
+        let shown = |id: &ObjectId| (!id.is_zero()).then(|| id.to_string());
+        Self { tips: tips.iter().take(MAX_REFS).map(|[old, new]| Tips { old: shown(old), new: shown(new) }).collect(), ..self }
     }
 
     /// Refused or failed: the verdict follows from the reason.
@@ -198,6 +218,9 @@ impl Serialize for Record {
         object.serialize_field("duration_ms", &self.passed.map(|passed| passed.duration.as_millis()))?;
         object.serialize_field("pid", &self.process.as_ref().map(|process| process.pid))?;
         object.serialize_field("exe", &self.process.as_ref().and_then(|process| Some(cut(process.exe.as_deref()?, MAX_EXE))))?;
+        if !self.tips.is_empty() {
+            object.serialize_field("tips", &self.tips)?;
+        }
         if let Some(from) = &self.redirected_by {
             object.serialize_field("redirected_by", &from.to_string())?;
         }
@@ -257,7 +280,7 @@ impl Formatter for Ascii {
 
 const SCHEMA: u32 = 1;
 /// Fields of a record besides its stamp, at most.
-const FIELDS: usize = 21;
+const FIELDS: usize = 22;
 const MAX_METHOD: usize = 32;
 const MAX_PATH: usize = 2048;
 const MAX_EXE: usize = 1024;

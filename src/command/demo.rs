@@ -194,6 +194,7 @@ fn play(
         stdin,
         has_terminal: false,
         caller: console.environment,
+        warn: None,
     };
     let settings = set.settings()?;
     thread::scope(|scope| {

@@ -194,7 +194,7 @@ fn of_rules(shared: &Shared, found: [Vec<String>; 2]) -> Vec<Finding> {
     let Shared { ports: Ports { transparent, dns }, exempt, .. } = shared;
     let stands = [
         format!("TCP of all but user {exempt} is led to port {transparent}, names to port {dns}, the rest is refused"),
-        format!("no interface lets out a packet that is not user {exempt}'s, raw ones included"),
+        format!("no interface lets out a packet that is not user {exempt}'s, AF_PACKET's included"),
     ];
     let mut findings = Vec::new();
     for ((about, differences), stands) in ["redirection", "interfaces"].into_iter().zip(found).zip(stands) {

@@ -14,7 +14,10 @@ use crate::{
     config::{Locate, read_grant},
     destination::Host,
     github::{RepositoryName, push::RefName},
-    policy::{ChangeKind, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, decide_push, grant::Grant},
+    policy::{
+        ChangeKind, DefaultBranch, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, decide_push,
+        depends_on_default, grant::Grant,
+    },
     reason::{Reason, Verdict},
 };
 
@@ -130,16 +133,25 @@ impl Grants {
         if self.expires.is_some_and(|end| end <= now) {
             return Answer::refused(Reason::SessionExpired, "The session has expired.".into());
         }
-        let change = RefChange { name, kind: arguments.change.kind() };
-        match decide_push(&self.grant, &repository, &[change]) {
+        let changes = [RefChange { name, kind: arguments.change.kind() }];
+        // Nobody is asked here: of a branch that a pattern names it is said what that depends on.
+        let unasked = depends_on_default(&self.grant, &repository, &changes);
+        let default = if unasked { usual_default() } else { DefaultBranch::Unknown };
+        match decide_push(&self.grant, &repository, &changes, &default) {
             Ok(permit) => {
-                let verify = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
+                let forward_only = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
+                let not_default = unasked.then(|| format!("Only if it is not the default branch of {repository}."));
                 let rule = permit.entries().first().map(ToString::to_string);
-                Answer { reason: None, rule, allow_with: Vec::new(), sentences: verify.into_iter().collect() }
+                Answer { reason: None, rule, allow_with: Vec::new(), sentences: forward_only.into_iter().chain(not_default).collect() }
             }
             Err(denial) => (*denial).into(),
         }
     }
+}
+
+/// A default branch that no pattern reaches anyway.
+fn usual_default() -> DefaultBranch {
+    RefName::parse(b"refs/heads/main").map_or(DefaultBranch::Unknown, DefaultBranch::Named)
 }
 
 fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {

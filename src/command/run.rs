@@ -127,6 +127,8 @@ fn lead(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>)
     if isolation == Isolation::Env {
         console.say(format_args!("tidegate: {NOT_CONFINED}"));
     }
+    let caller = console.environment;
+    let mut warn = |warning: &str| console.say(format_args!("tidegate: warning: {warning}"));
     let job = Job {
         command: arguments.command.clone(),
         variables: env::vars_os().collect(),
@@ -135,7 +137,8 @@ fn lead(arguments: &Arguments, log_format: LogFormat, console: &mut Console<'_>)
         hidden: arguments.config.iter().map(path::absolute).collect::<io::Result<_>>()?,
         stdin: io::stdin().as_fd().try_clone_to_owned()?,
         has_terminal: true,
-        caller: console.environment,
+        caller,
+        warn: (!arguments.repo.is_empty()).then_some(&mut warn),
     };
     let (status, refusals) = sandbox.run(&runtime, doors, settings, job)?;
     for line in summary::lines(&refusals) {
@@ -199,6 +202,9 @@ impl Sandbox {
             Server::over(doors, Some(authority), config, self.clock)?
         };
         let session = server.session(&session).ok_or_else(|| Failure("the session is lost".into()))?;
+        if let Some(warn) = job.warn {
+            runtime.block_on(server.warnings(&session)).iter().for_each(|warning| warn(warning));
+        }
         let mut terminal = if job.has_terminal { Terminal::open() } else { None };
         let foreground = terminal.as_mut().is_some_and(Terminal::lend_at_start);
         let start = Start { command: job.command, environment, foreground, files };

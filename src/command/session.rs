@@ -131,6 +131,9 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
     }
     match command {
         Command::Create(_) => {
+            for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                console.say(format_args!("warning: {warning}"));
+            }
             console.say(format_args!("session {} is made, it {}", text(&answer["session"], "id"), end(&answer["session"])));
             writeln!(console.out, "{}", text(&answer, "token"))?;
         }
@@ -201,7 +204,7 @@ fn sheet(session: &Value) -> String {
     for repository in session["repositories"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let _ = writeln!(shown, "\n{} {}", text(repository, "access"), text(repository, "name"));
         for key in ["push", "tags", "bases", "grants"] {
-            let words: Vec<_> = repository[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let words: Vec<_> = repository[key].as_array().into_iter().flatten().map(word).collect();
             if !words.is_empty() {
                 let _ = writeln!(shown, "  {key:6} {}", words.join(" "));
             }
@@ -210,6 +213,14 @@ fn sheet(session: &Value) -> String {
         let _ = writeln!(shown, "  refs   {}", if rights.is_empty() { "-".to_owned() } else { rights.join(" ") });
     }
     shown
+}
+
+/// An entry of a list: a word, or a ref with rights of its own.
+fn word(entry: &Value) -> String {
+    let Some(name) = entry["ref"].as_str() else { return entry.as_str().unwrap_or_default().to_owned() };
+    let keys = entry.as_object().into_iter().flatten().filter(|(key, _)| *key != "ref");
+    let keys: Vec<_> = keys.map(|(key, set)| if *set == true { key.clone() } else { format!("no {key}") }).collect();
+    format!("{name} ({})", keys.join(", "))
 }
 
 fn end(session: &Value) -> String {

@@ -2,13 +2,14 @@
 
 use std::{fmt, path::PathBuf};
 
-use toml::Spanned;
+use toml::{Spanned, de::DeValue};
 
 use crate::{
     github::RepositoryName,
     policy::{
         Problems, Table, UnknownHost,
-        grant::{Access, Capability, Grant, GrantError, RefPattern, RepositoryGrant},
+        grant::{Access, Capability, Grant, GrantError, OwnRights, PushEntry, RefPattern, RepositoryGrant},
+        read_string, wrong_type,
     },
 };
 
@@ -47,15 +48,15 @@ fn read_repository(mut table: Table<'_>, locate: &Locate<'_>, problems: &mut Pro
     }
     let name = table.string("name", problems);
     let access = table.string("access", problems);
-    let [push, tags, bases] = ["push", "tags", "bases"].map(|key| table.strings(key, problems));
+    let push = table.array("push", problems);
+    let [tags, bases] = ["tags", "bases"].map(|key| table.strings(key, problems));
     let grants = table.strings("grants", problems);
-    let [create, update, force, delete] =
-        ["create", "update", "force", "delete"].map(|key| table.boolean(key, problems).map(Spanned::into_inner));
+    let [create, update, force, delete] = read_rights(&mut table, problems);
     let upstream_path = table.string("upstream_path", problems);
     table.finish(LATER_REPOSITORY, problems);
     let name = name.and_then(|name| word(&name, |text| located(locate, text), problems));
     let access = access.map(|access| word(&access, Access::parse, problems));
-    let push = words(&push, RefPattern::of_push, problems);
+    let push = push.into_iter().map(|value| read_entry(value, problems)).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let tags = words(&tags, RefPattern::of_tags, problems);
     let bases = words(&bases, RefPattern::parse, problems);
     let grants = words(&grants, Capability::parse, problems);
@@ -78,6 +79,36 @@ fn read_repository(mut table: Table<'_>, locate: &Locate<'_>, problems: &mut Pro
 
 fn located(locate: &Locate<'_>, text: &str) -> Result<RepositoryName, GrantError> {
     Ok((locate.name)(RepositoryName::parse(text).map_err(GrantError::Name)?)?)
+}
+
+fn read_rights(table: &mut Table<'_>, problems: &mut Problems) -> [Option<bool>; 4] {
+    ["create", "update", "force", "delete"].map(|key| table.boolean(key, problems).map(Spanned::into_inner))
+}
+
+/// An entry of `push`: a string, or a table whose keys hold for what it names.
+fn read_entry(value: Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<PushEntry> {
+    const WHAT: &str = "an element of \"push\"";
+    match value.get_ref() {
+        DeValue::String(_) => word(&read_string(&value, WHAT, problems)?, PushEntry::parse, problems),
+        DeValue::Table(_) => read_entry_table(Table::of(value, WHAT, problems)?, problems),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
+            wrong_type(&value, WHAT, "a string or a table with a \"ref\"", problems);
+            None
+        }
+    }
+}
+
+fn read_entry_table(mut table: Table<'_>, problems: &mut Problems) -> Option<PushEntry> {
+    if !table.has("ref") {
+        let help = "write { ref = \"refs/heads/agent/*\", … }";
+        problems.error(table.span.clone(), "an entry of \"push\" has a \"ref\"", Some(help.into()));
+    }
+    let refs = table.string("ref", problems);
+    let [create, update, force, delete] = read_rights(&mut table, problems);
+    let default_branch = table.boolean("default_branch", problems).is_some_and(Spanned::into_inner);
+    table.finish(&[], problems);
+    let entry = word(&refs?, PushEntry::parse, problems)?;
+    Some(PushEntry { own: OwnRights { create, update, force, delete }, default_branch, ..entry })
 }
 
 fn words<T, E: fmt::Display>(texts: &[Spanned<String>], parse: fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<Vec<T>> {

@@ -222,7 +222,8 @@ fn what_a_session_may_do_with_repositories() {
     let shown = serde_json::to_value(&config.sessions[0].grant).unwrap();
     let expected = serde_json::json!([
         {
-            "name": "octo/spoon", "access": "write", "push": ["refs/heads/agent/fix-1", "refs/heads/agent/*"], "create": false,
+            "name": "octo/spoon", "access": "write", "create": false,
+            "push": ["refs/heads/agent/fix-1", { "ref": "refs/heads/agent/*", "delete": false, "default_branch": true }],
             "update": true, "force": true, "delete": true, "tags": ["v1.*"], "bases": ["main"], "grants": ["issues", "actions.rerun"],
         },
         {
@@ -394,7 +395,7 @@ const REPOSITORIES: &str = r#"
 [[session.repository]]
 name = "octo/spoon"
 access = "write"
-push = ["refs/heads/agent/fix-1", "refs/heads/agent/*"]
+push = ["refs/heads/agent/fix-1", { ref = "refs/heads/agent/*", delete = false, default_branch = true }]
 create = false
 update = true
 force = true
@@ -725,12 +726,17 @@ serve.toml:23:18: error: a token is 32 or more visible ASCII characters, and thi
 "#,
     ),
     (
-        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\ncontent = {}\n[[session.repository]]\naccess = \"read\"\n",
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7, { delete = 1, tags = [] }]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\ncontent = {}\n[[session.repository]]\naccess = \"read\"\n",
         r#"
 serve.toml:9:8: error: the name of a repository is 1 to 100 letters, digits, "-", "_" and ".", and ".git" once: ".."
 serve.toml:10:10: error: no access: "admin"; write "read" or "write"
 serve.toml:11:9: error: no ref and no pattern of refs: "a b"; write one such as "refs/heads/agent/*"
-serve.toml:11:16: error: an element of "push" must be a string, not an integer
+serve.toml:11:16: error: an element of "push" must be a string or a table with a "ref", not an integer
+serve.toml:11:19: error: an entry of "push" has a "ref"
+  help: write { ref = "refs/heads/agent/*", … }
+serve.toml:11:30: error: "delete" must be true or false, not an integer
+serve.toml:11:33: error: unknown key "tags"
+  help: the keys here are ref, create, update, force, delete, default_branch
 serve.toml:12:9: error: "force" must be true or false, not a string
 serve.toml:13:11: error: nothing that can be granted: "Wiki"; write one such as "pull_requests"
 serve.toml:14:1: error: unknown key "wiki"

@@ -17,9 +17,11 @@ use tokio::{
     time::{Duration, timeout},
 };
 
+use super::spool::Spool;
 use crate::{
     passage::{Ending, Metered, Patient, Spent, Traffic},
     respond::Refusal,
+    sessions::Turn,
 };
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -33,22 +35,68 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// A body on its way up: what was understood of it, written anew, then the rest as it arrives.
 pub(super) struct Upload {
     metered: Metered,
-    rest: Option<Asking>,
+    rest: Option<Source>,
     /// Gets what is left of the sandbox's upload, if the upstream takes no more of it.
     back: Option<oneshot::Sender<Asking>>,
+}
+
+/// Where the rest of an upload comes from.
+enum Source {
+    Sandbox(Asking),
+    /// It came before, and was kept.
+    Kept(Spool),
+}
+
+impl HttpBody for Source {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Sandbox(body) => Pin::new(body).poll_frame(context),
+            Self::Kept(spool) if spool.length() == 0 => Poll::Ready(None),
+            Self::Kept(spool) => Poll::Ready(Some(spool.read().map(Frame::data).map_err(Into::into))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Sandbox(body) => body.is_end_stream(),
+            Self::Kept(spool) => spool.length() == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Sandbox(body) => body.size_hint(),
+            Self::Kept(spool) => SizeHint::with_exact(spool.length()),
+        }
+    }
 }
 
 impl Upload {
     /// No body at all.
     pub(super) fn none(traffic: &Arc<Traffic>) -> Self {
-        Self { metered: Metered::up(traffic, Bytes::new()).0, rest: None, back: None }
+        Self::whole(Bytes::new(), traffic)
+    }
+
+    /// A body of our own.
+    pub(super) fn whole(bytes: Bytes, traffic: &Arc<Traffic>) -> Self {
+        Self { metered: Metered::up(traffic, bytes).0, rest: None, back: None }
     }
 
     /// The upload, what comes of its rest, and what tells that the session may send no more.
     pub(super) fn new(first: Bytes, rest: Asking, traffic: &Arc<Traffic>) -> (Self, Rest, Spent) {
         let (back, left) = oneshot::channel();
         let (metered, spent) = Metered::up(traffic, first);
-        (Self { metered, rest: Some(rest), back: Some(back) }, Rest(left), spent)
+        (Self { metered, rest: Some(Source::Sandbox(rest)), back: Some(back) }, Rest(left), spent)
+    }
+
+    /// The same of what was kept: nothing is left of what the sandbox sent.
+    pub(super) fn kept(first: Bytes, spool: Spool, traffic: &Arc<Traffic>) -> (Self, Rest, Spent) {
+        let (_, left) = oneshot::channel();
+        let (metered, spent) = Metered::up(traffic, first);
+        (Self { metered, rest: Some(Source::Kept(spool)), back: None }, Rest(left), spent)
     }
 }
 
@@ -82,7 +130,7 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let (Some(rest), Some(back)) = (self.rest.take(), self.back.take()) {
+        if let (Some(Source::Sandbox(rest)), Some(back)) = (self.rest.take(), self.back.take()) {
             let _ = back.send(rest);
         }
     }
@@ -123,6 +171,8 @@ pub(super) struct Download {
     rest: Body,
     withdrawn: Pin<Box<dyn Future<Output = Refusal> + Send>>,
     ending: Option<Ending>,
+    /// Of a push: other pushes to the same refs wait until its answer is over.
+    turn: Option<Turn>,
     /// Lets go of what the upstream left of the upload, at the end.
     draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -130,12 +180,17 @@ pub(super) struct Download {
 impl Download {
     /// `first`, then `rest`, until `withdrawn` ends.
     pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: &Arc<Traffic>) -> Self {
-        Self { metered: Metered::down(traffic, first), rest, withdrawn: Box::pin(withdrawn), ending: None, draining: None }
+        Self { metered: Metered::down(traffic, first), rest, withdrawn: Box::pin(withdrawn), ending: None, turn: None, draining: None }
     }
 
     /// The same, whose end is recorded.
     pub(super) fn recorded(self, ending: Ending) -> Self {
         Self { ending: Some(ending), ..self }
+    }
+
+    /// The same, which gives up the turn of its push at the end.
+    pub(super) fn during(self, turn: Turn) -> Self {
+        Self { turn: Some(turn), ..self }
     }
 
     /// The same, which ends once the upload was read to its end: a client that still sends would lose an answer that came early.
@@ -172,6 +227,7 @@ impl HttpBody for Download {
             ready!(draining.as_mut().poll(context));
             this.draining = None;
         }
+        this.turn = None;
         Poll::Ready(None)
     }
 

@@ -97,7 +97,7 @@ async fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit,
 
 fn standing(visit: &Visit<'_>, route: &Route) -> Standing {
     let Route { repository, kind } = route;
-    visit.standing(repository, kind.service(), &[])
+    visit.standing(repository, kind.service())
 }
 
 /// The version to ask for; pushes have none but the first.

@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
+use tokio::time::{Duration, timeout};
 
 use super::{
-    Visit,
+    Visit, ancestry,
     body::{Asking, Body, Upload, drain},
-    check_body,
+    check_body, default_branch,
     errand::{Errand, Trouble},
+    spool::Spool,
     whole,
 };
 use crate::{
@@ -20,9 +22,10 @@ use crate::{
         report,
         route::{Kind, Route},
     },
-    policy::{Denial, PushDenial, RefChange, decide_push},
+    policy::{DefaultBranch, Denial, PushDenial, PushPermit, RefChange, decide_push, depends_on_default},
     reason::Reason,
     respond::{self, Answer, Refusal},
+    sessions::Turn,
     upstream::BodyFault,
 };
 
@@ -107,17 +110,20 @@ async fn push(
     repository: &RepositoryName,
     headers: &HeaderMap,
     list: CommandList,
-    bytes: BytesMut,
+    mut bytes: BytesMut,
     mut body: Asking,
 ) -> Result<Response<Body>, Refusal> {
     visit.asked.refs = list.updates.iter().map(|update| update.name.clone()).collect();
-    let changes: Vec<_> = list.updates.iter().map(RefChange::from).collect();
-    let behind = bytes.get(list.length..).unwrap_or_default();
+    visit.asked.tips = list.updates.iter().map(|update| [update.old.clone(), update.new.clone()]).collect();
+    let behind = bytes.split_off(list.length).freeze();
     let begins = if list.has_pack() { true } else { behind.is_empty() && ends(&mut body).await };
-    let judged =
-        if begins { judge(visit, repository, &changes, headers).await } else { Err(Refusal::new(Reason::BadRequest, SURPLUS).into()) };
-    let errand = match judged {
-        Ok(errand) => errand,
+    let judged = if begins {
+        judge(visit, repository, &list, headers, &behind, &mut body).await
+    } else {
+        Err(Refusal::new(Reason::BadRequest, SURPLUS).into())
+    };
+    let Judged { permit, changes, default, turn, kept } = match judged {
+        Ok(judged) => judged,
         Err(not_pushed) => {
             // On record before the rest of the upload is read: that may take as long as its sender likes.
             let answer = answer_refused(visit, &list, not_pushed);
@@ -125,11 +131,13 @@ async fn push(
             return answer;
         }
     };
-    let first = [&list.to_bytes(), behind].concat();
-    let (upload, rest, spent) = Upload::new(first.into(), body, &visit.traffic);
+    let errand = Errand::push(permit, headers);
+    let (upload, rest, spent) = match kept {
+        Some(spool) => Upload::kept(list.to_bytes().into(), spool, &visit.traffic),
+        None => Upload::new([&*list.to_bytes(), &behind].concat().into(), body, &visit.traffic),
+    };
     let mut spent = Box::pin(spent.refusal());
-    let changes = if errand.fast_forward_only() { changes } else { changes.into_iter().map(RefChange::at_worst).collect() };
-    let standing = |visit: &Visit<'_>| visit.standing(repository, Service::ReceivePack, &changes);
+    let standing = |visit: &Visit<'_>| visit.standing_push(repository, &changes, &default);
     let answer = tokio::select! {
         biased;
         refusal = standing(visit).withdrawn() => Err(Trouble::from(refusal)),
@@ -139,7 +147,7 @@ async fn push(
     match answer {
         Ok(answer) => {
             let standing = standing(visit);
-            Ok(answer.map(|body| visit.download(body, standing, spent).after(rest).boxed_unsync()))
+            Ok(answer.map(|body| visit.download(body, standing, spent).during(turn).after(rest).boxed_unsync()))
         }
         Err(Trouble { refusal, answered }) => {
             // From here on nothing more is sent.
@@ -160,12 +168,60 @@ async fn push(
     }
 }
 
-/// Decides, and records what is allowed.
-async fn judge(visit: &Visit<'_>, repository: &RepositoryName, changes: &[RefChange], headers: &HeaderMap) -> Result<Errand, NotPushed> {
+/// A push that may go on.
+struct Judged {
+    permit: PushPermit,
+    /// At worst, as far as it is not known better.
+    changes: Vec<RefChange>,
+    /// As it was known.
+    default: DefaultBranch,
+    /// Until its answer is over no other push of the session's changes these refs.
+    turn: Turn,
+    /// The pack, where all of it had to be read first.
+    kept: Option<Spool>,
+}
+
+/// Decides once it is this push's turn, and records what is allowed.
+async fn judge(
+    visit: &Visit<'_>,
+    repository: &RepositoryName,
+    list: &CommandList,
+    headers: &HeaderMap,
+    behind: &Bytes,
+    body: &mut Asking,
+) -> Result<Judged, NotPushed> {
     visit.gate.count_upstream(visit.subject).await?;
-    let permit = decide_push(&visit.subject.governing.grant, repository, changes)?;
+    let grant = &visit.subject.governing.grant;
+    let changes: Vec<_> = list.updates.iter().map(RefChange::from).collect();
+    let default = if depends_on_default(grant, repository, &changes) {
+        default_branch::learn(visit, repository, list.capabilities.object_format(), headers).await?
+    } else {
+        DefaultBranch::Unknown
+    };
+    let permit = decide_push(grant, repository, &changes, &default)?;
+    let taking = visit.subject.session.turns().take(repository, &visit.asked.refs);
+    let turn = timeout(FOR_A_TURN, taking).await.map_err(|_| busy(ANOTHER_PUSH))?;
+    let at_worst = |change: RefChange| if permit.verifies(&change.name) { change } else { change.at_worst() };
+    let changes: Vec<_> = changes.into_iter().map(at_worst).collect();
+    let on_disk = grant.find(repository).is_some_and(|granted| granted.upstream_path.is_some());
+    // The git of this machine verifies that itself.
+    let (permit, kept) = if permit.to_verify().is_empty() || on_disk {
+        (permit, None)
+    } else {
+        let standing = visit.standing_push(repository, &changes, &default);
+        let (permit, spool) = tokio::select! {
+            biased;
+            refusal = standing.withdrawn() => return Err(refusal.into()),
+            proved = ancestry::prove(visit, repository, list, headers, permit, behind, body) => proved?,
+        };
+        (permit, Some(spool))
+    };
     visit.gate.record_leave(visit.subject, visit.asked)?;
-    Ok(Errand::push(permit, headers))
+    Ok(Judged { permit, changes, default, turn, kept })
+}
+
+fn busy(text: &str) -> Refusal {
+    Refusal { retry_after: Some(FOR_A_TURN), ..Refusal::new(Reason::TooManyConnections, text) }
 }
 
 /// Why no ref changes.
@@ -219,3 +275,8 @@ fn refuse(visit: &Visit<'_>, refusal: Refusal, body: Vec<u8>) -> Answer {
 const RESULT: &str = answer_content_type(Kind::Rpc(Service::ReceivePack));
 
 const SURPLUS: &str = "The push only deletes, and something follows its list of commands.";
+
+/// Longest that a push waits for another one of its session to the same ref.
+const FOR_A_TURN: Duration = Duration::from_secs(20);
+
+const ANOTHER_PUSH: &str = "Another push of this session to the same ref is still under way; push again once it is over.";

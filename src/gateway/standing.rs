@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use crate::{
     github::{RepositoryName, Service},
     passage::{Gate, Subject, withdrawn},
-    policy::{Denial, RefChange, decide_push, decide_repository},
+    policy::{DefaultBranch, Denial, RefChange, decide_push, decide_repository},
     respond::Refusal,
 };
 
@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub(super) service: Service,
     /// Of a push.
     pub(super) changes: Vec<RefChange>,
+    /// As it was known when the push was judged.
+    pub(super) default: DefaultBranch,
 }
 
 impl Standing {
@@ -27,14 +29,14 @@ impl Standing {
     }
 
     fn judge(&self) -> Result<Option<SystemTime>, Refusal> {
-        let Self { gate, subject, repository, service, changes } = self;
+        let Self { gate, subject, repository, service, changes, default } = self;
         let governing = gate.again(subject)?.governing;
         // What began with a credential does not go on as what anybody may read.
-        let was_granted = subject.governing.grant.find(repository).is_some();
+        let was_granted = subject.governing.grant.reach(repository).is_some();
         let public_read = !was_granted && gate.forge_hosts.public_read(repository);
         let _still = decide_repository(&governing.grant, repository, *service, public_read)?;
         if !changes.is_empty() {
-            let _still = decide_push(&governing.grant, repository, changes).map_err(|denial| Box::new(Denial::from(&*denial)))?;
+            let _still = decide_push(&governing.grant, repository, changes, default).map_err(|denial| Box::new(Denial::from(&*denial)))?;
         }
         Ok(governing.expires)
     }

@@ -1,9 +1,12 @@
 //! What a session may do with repositories, as written: validated data, which nothing here judges by.
 
+mod entry;
+
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::entry::{OwnRights, PushEntry};
 use super::{
     forge::{ForgeHosts, UnknownHost},
     refs::{RefRules, RefRulesError, Rights},
@@ -64,11 +67,52 @@ impl Grant {
         Self::new(self.repositories.into_iter().map(seen).collect())
     }
 
+    /// By which right a repository is reached: its own grant, or the one of the repository whose wiki it is.
+    pub fn reach(&self, name: &RepositoryName) -> Option<Reach<'_>> {
+        if let Some(granted) = self.find(name) {
+            return Some(Reach::Repository(granted));
+        }
+        let granted = self.find_wiki(name)?;
+        let has = |word: &str| granted.grants.iter().any(|capability| capability.as_str() == word);
+        let access = if has(WIKI) { Access::Write } else { Access::Read };
+        (access == Access::Write || has(WIKI_READ)).then_some(Reach::Wiki(access))
+    }
+
+    /// The granted repository whose wiki this is, whether or not that is granted, too.
+    pub fn find_wiki(&self, name: &RepositoryName) -> Option<&RepositoryGrant> {
+        self.find(&name.has_wiki()?)
+    }
+
     /// What a sandbox may see of it: nothing of where the operator keeps things.
     #[must_use]
     pub fn for_sandbox(&self) -> Self {
         let repositories = self.repositories.iter().cloned();
         Self { repositories: repositories.map(|repository| RepositoryGrant { upstream_path: None, ..repository }).collect() }
+    }
+}
+
+/// The right by which a repository is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'g> {
+    Repository(&'g RepositoryGrant),
+    /// As the wiki of a granted repository, whose branch rules do not count there.
+    Wiki(Access),
+}
+
+impl Reach<'_> {
+    pub fn access(&self) -> Access {
+        match self {
+            Self::Repository(granted) => granted.access,
+            Self::Wiki(access) => *access,
+        }
+    }
+
+    /// What refs are judged by.
+    pub fn rules(&self) -> Result<RefRules, RefRulesError> {
+        match self {
+            Self::Repository(granted) => granted.rules(),
+            Self::Wiki(_) => RefRules::of_wiki(),
+        }
     }
 }
 
@@ -95,9 +139,9 @@ pub struct RepositoryGrant {
     pub name: RepositoryName,
     #[serde(default)]
     pub access: Access,
-    /// Whole refs, such as `refs/heads/agent/fix-1`, or patterns of them.
+    /// What may be pushed, each with rights of its own where it has them, else with those that follow.
     #[serde(default)]
-    pub push: Vec<RefPattern>,
+    pub push: Vec<PushEntry>,
     #[serde(default = "granted")]
     pub create: bool,
     #[serde(default = "granted")]
@@ -130,7 +174,7 @@ impl RepositoryGrant {
 
     /// To be read, and one branch pushed.
     pub fn pushing(name: RepositoryName, branch: &str) -> Result<Self, GrantError> {
-        let push = vec![RefPattern::parse(&format!("refs/heads/{branch}"))?];
+        let push = vec![PushEntry::plain(RefPattern::parse(&format!("refs/heads/{branch}"))?)];
         Ok(Self { access: Access::Write, push, ..Self::reading(name) })
     }
 
@@ -138,7 +182,7 @@ impl RepositoryGrant {
         if self.access == Access::Read && !(self.push.is_empty() && self.tags.is_empty()) {
             return Err(GrantError::ReadOnly(self.name.clone()));
         }
-        if [&self.push, &self.tags, &self.bases].iter().any(|patterns| patterns.len() > MAX_PATTERNS) || self.grants.len() > MAX_PATTERNS {
+        if [self.push.len(), self.tags.len(), self.bases.len(), self.grants.len()].iter().any(|count| *count > MAX_PATTERNS) {
             return Err(GrantError::TooMany);
         }
         if self.upstream_path.as_ref().is_some_and(|path| !path.is_absolute()) {
@@ -150,28 +194,20 @@ impl RepositoryGrant {
     /// What its refs are judged by.
     pub fn rules(&self) -> Result<RefRules, RefRulesError> {
         let &Self { create, update, force, delete, .. } = self;
-        RefRules::parse(&texts(&self.push), &texts(&self.tags), Rights { create, update, force, delete })
+        let rights = Rights { create, update, force, delete };
+        let push: Vec<_> = self.push.iter().map(|entry| entry.rule(rights)).collect();
+        let tags: Vec<_> = self.tags.iter().map(RefPattern::as_str).collect();
+        RefRules::parse(&push, &tags, rights)
     }
 }
 
 impl RefPattern {
-    /// An entry of `push`, by which a ref can be judged.
-    pub fn of_push(text: &str) -> Result<Self, GrantError> {
-        let pattern = Self::parse(text)?;
-        RefRules::parse(&[text.to_owned()], &[], Rights::default()).map_err(GrantError::Rules)?;
-        Ok(pattern)
-    }
-
     /// An entry of `tags`, by which a ref can be judged.
     pub fn of_tags(text: &str) -> Result<Self, GrantError> {
         let pattern = Self::parse(text)?;
-        RefRules::parse(&[], &[text.to_owned()], Rights::default()).map_err(GrantError::Rules)?;
+        RefRules::parse(&[], &[text], Rights::default()).map_err(GrantError::Rules)?;
         Ok(pattern)
     }
-}
-
-fn texts(patterns: &[RefPattern]) -> Vec<String> {
-    patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect()
 }
 
 const fn granted() -> bool {
@@ -303,6 +339,10 @@ fn excerpt(text: &str) -> Box<str> {
     text.chars().take(MAX_EXCERPT).flat_map(char::escape_debug).collect::<String>().into()
 }
 
+/// What lets a wiki be read and written to.
+pub const WIKI: &str = "wiki";
+/// What lets a wiki be read.
+pub const WIKI_READ: &str = "wiki.read";
 /// Most repositories of one session.
 const MAX_REPOSITORIES: usize = 256;
 /// Most entries of `push`, `tags`, `bases` and `grants`.
@@ -313,74 +353,4 @@ const MAX_CAPABILITY: usize = 64;
 const MAX_EXCERPT: usize = 60;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> RepositoryName {
-        RepositoryName::parse(text).unwrap()
-    }
-
-    #[test]
-    fn patterns() {
-        for good in ["refs/heads/agent/fix-1", "refs/heads/agent/**", "main", "v1.*", "refs/heads/ä"] {
-            assert!(RefPattern::parse(good).is_ok(), "{good}");
-        }
-        for bad in
-            ["", "/main", "main/", "a//b", "a..b", "a b", "a\tb", "a~1", "a^", "a:b", "a?", "a[b]", "a\\b", "a@{1}", ".a", "a.", "a.lock"]
-        {
-            assert!(RefPattern::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn what_can_be_granted_by_name() {
-        for (text, good) in [("issues", true), ("actions.rerun", true), ("", false), ("a..b", false), ("Issues", false), ("a b", false)] {
-            assert_eq!(Capability::parse(text).is_ok(), good, "{text}");
-        }
-    }
-
-    #[test]
-    fn grants_that_contradict_themselves() {
-        let pushing = RepositoryGrant::pushing(name("octo/spoon"), "fix").unwrap();
-        assert!(Grant::new(vec![pushing.clone(), RepositoryGrant::reading(name("octo/fork"))]).is_ok());
-        let read = RepositoryGrant { access: Access::Read, ..pushing.clone() };
-        assert_eq!(Grant::new(vec![read]), Err(GrantError::ReadOnly(name("octo/spoon"))));
-        let short = RepositoryGrant { push: vec![RefPattern::parse("main").unwrap()], ..pushing.clone() };
-        assert!(matches!(Grant::new(vec![short]), Err(GrantError::Rules(_))));
-        let again = RepositoryGrant::reading(name("Octo/Spoon"));
-        assert_eq!(Grant::new(vec![pushing.clone(), again]), Err(GrantError::Twice(name("Octo/Spoon"))));
-        let many = (0..=MAX_REPOSITORIES).map(|number| RepositoryGrant::reading(name(&format!("a/{number}")))).collect();
-        assert_eq!(Grant::new(many), Err(GrantError::TooMany));
-    }
-
-    #[test]
-    fn a_record_is_read_strictly() {
-        let read = |text: &str| serde_json::from_str::<Grant>(text).map_err(|error| error.to_string());
-        let written = r#"[{"name":"octo/spoon","access":"write","push":["refs/heads/x"],"grants":["issues"]}]"#;
-        let grant = read(written).unwrap();
-        let [repository] = grant.repositories() else { panic!("{grant:?}") };
-        assert!(repository.create && repository.update && repository.force && !repository.delete);
-        assert_eq!(read(&serde_json::to_string(&grant).unwrap()), Ok(grant));
-        assert_eq!(read("[]"), Ok(Grant::default()));
-        for bad in [
-            r#"[{"name":"octo/spoon","wiki":true}]"#,
-            r#"[{"name":"octo/spoon","name":"octo/other"}]"#,
-            r#"[{"name":"octo/../spoon"}]"#,
-            r#"[{"name":"octo/spoon","access":"admin"}]"#,
-            r#"[{"name":"octo/spoon","push":["refs/heads/x"]}]"#,
-            r#"[{"access":"read"}]"#,
-            r#"[{"name":"octo/spoon","upstream_path":"spoon.git"}]"#,
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-    #[test]
-    fn a_sandbox_sees_no_path_of_the_operators() {
-        let written = r#"[{"name":"octo/spoon","upstream_path":"/srv/spoon.git"},{"name":"octo/fork"}]"#;
-        let grant: Grant = serde_json::from_str(written).unwrap();
-        assert_eq!(grant.repositories()[0].upstream_path, Some("/srv/spoon.git".into()));
-        assert_eq!(serde_json::from_str::<Grant>(&serde_json::to_string(&grant).unwrap()).unwrap(), grant);
-        let names = ["octo/spoon", "octo/fork"].map(|text| RepositoryGrant::reading(name(text)));
-        assert_eq!(grant.for_sandbox(), Grant::new(names.into()).unwrap());
-    }
-}
+mod tests;

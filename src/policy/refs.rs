@@ -1,12 +1,12 @@
 //! Which refs a session may push, and how.
 
 mod denial;
+mod pattern;
 
-use std::fmt;
+use std::cmp::Reverse;
 
-use globset::{GlobBuilder, GlobMatcher};
-
-pub use self::denial::PushDenial;
+use self::pattern::{RefPattern, TAGS, is_reserved, push_pattern, tag_pattern};
+pub use self::{denial::PushDenial, pattern::RefRulesError};
 use crate::github::{
     RepositoryName,
     push::{RefName, RefUpdate},
@@ -15,12 +15,30 @@ use crate::github::{
 /// What a grant of one repository says about refs.
 #[derive(Debug, Clone)]
 pub struct RefRules {
-    push: Vec<RefPattern>,
+    /// The closest first: the first that reaches a ref decides about it.
+    push: Vec<Entry>,
     tags: Vec<RefPattern>,
+    /// Of entries that say nothing themselves.
     rights: Rights,
 }
 
-/// What may be done to the refs that a grant names.
+/// An entry of `push`, as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct PushRule<'a> {
+    pub entry: &'a str,
+    pub rights: Rights,
+    /// Whether a pattern may stand for the default branch.
+    pub default_branch: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    pattern: RefPattern,
+    rights: Rights,
+    default_branch: bool,
+}
+
+/// What may be done to the refs that an entry names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "four keys of a grant that are each true or false")]
 pub struct Rights {
@@ -37,36 +55,9 @@ impl Default for Rights {
     }
 }
 
-impl RefRules {
-    /// Reads the `push` and `tags` of a grant. An entry of `push` is a full name, `refs/heads/agent/fix-1`, in which `*` stands for anything
-    /// inside one level and a level `**` for any levels; its second level is spelled out. No star stands for `main` or `master`. An entry of `tags` is one below
-    /// `refs/tags/`, with or without writing that.
-    pub fn parse(push: &[String], tags: &[String], rights: Rights) -> Result<Self, RefRulesError> {
-        let push = push.iter().map(|entry| push_pattern(entry)).collect::<Result<_, _>>()?;
-        let tags = tags.iter().map(|entry| tag_pattern(entry)).collect::<Result<_, _>>()?;
-        Ok(Self { push, tags, rights })
-    }
-
-    /// The entry that lets a ref change in a way, or why none does.
-    pub fn judge(&self, change: &RefChange) -> Result<&str, Refusal> {
-        let RefChange { name, kind } = change;
-        let spelled = |patterns: &'_ [RefPattern]| patterns.iter().position(|pattern| pattern.matches(name));
-        if is_reserved(name) {
-            return Err(Refusal::Reserved);
-        }
-        if name.as_str().starts_with(TAGS) {
-            return match (spelled(&self.tags), kind) {
-                (Some(found), ChangeKind::Create) => Ok(self.tags.get(found).map_or("", |pattern| &pattern.text)),
-                (Some(_), ChangeKind::Update | ChangeKind::Force | ChangeKind::Delete) => Err(Refusal::TagStands),
-                (None, _) => Err(Refusal::Tag),
-            };
-        }
-        let pattern = spelled(&self.push).and_then(|found| self.push.get(found)).ok_or(Refusal::Ref)?;
-        if self.has_right(*kind) { Ok(&pattern.text) } else { Err(Refusal::Change(*kind)) }
-    }
-
-    fn has_right(&self, kind: ChangeKind) -> bool {
-        let Rights { create, update, force, delete } = self.rights;
+impl Rights {
+    fn has(self, kind: ChangeKind) -> bool {
+        let Self { create, update, force, delete } = self;
         match kind {
             ChangeKind::Create => create,
             ChangeKind::Update => update,
@@ -75,9 +66,113 @@ impl RefRules {
         }
     }
 
+    /// The same and what a change needs besides.
+    fn with(self, kind: ChangeKind) -> Self {
+        match kind {
+            ChangeKind::Create => Self { create: true, ..self },
+            ChangeKind::Update => Self { update: true, ..self },
+            ChangeKind::Force => Self { update: true, force: true, ..self },
+            ChangeKind::Delete => Self { delete: true, ..self },
+        }
+    }
+
+    /// By the keys of a grant.
+    fn keys(self) -> [(&'static str, bool); 4] {
+        let Self { create, update, force, delete } = self;
+        [("create", create), ("update", update), ("force", force), ("delete", delete)]
+    }
+}
+
+/// The branch that everybody else starts from, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultBranch {
+    /// It was not asked for, or could not be learnt: no pattern reaches any ref then.
+    Unknown,
+    Named(RefName),
+}
+
+/// Whether an entry that names a ref may stand for it.
+enum Standing {
+    Stands,
+    /// It is a default branch, and the entry is a pattern that may not stand for one.
+    Default,
+    /// Nobody knows whether it is.
+    Unknown,
+}
+
+impl Entry {
+    fn standing(&self, name: &RefName, default: &DefaultBranch) -> Standing {
+        if self.pattern.is_exact() || self.default_branch {
+            return Standing::Stands;
+        }
+        match default {
+            _ if USUAL_DEFAULTS.contains(&name.as_str()) => Standing::Default,
+            DefaultBranch::Named(default) if default == name => Standing::Default,
+            DefaultBranch::Named(_) => Standing::Stands,
+            DefaultBranch::Unknown => Standing::Unknown,
+        }
+    }
+}
+
+impl RefRules {
+    /// Reads the `push` and `tags` of a grant. An entry of `push` is a full name, `refs/heads/agent/fix-1`, in which `*` stands for anything
+    /// inside one level and a level `**` for any levels; its second level is spelled out. An entry of `tags` is one below
+    /// `refs/tags/`, with or without writing that.
+    pub fn parse(push: &[PushRule<'_>], tags: &[&str], rights: Rights) -> Result<Self, RefRulesError> {
+        let entry = |rule: &PushRule<'_>| {
+            let &PushRule { entry, rights, default_branch } = rule;
+            Ok(Entry { pattern: push_pattern(entry)?, rights, default_branch })
+        };
+        let mut push = push.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        // What is written later comes first among what is as close: an entry that is added counts.
+        push.reverse();
+        push.sort_by_key(|entry| Reverse(entry.pattern.closeness()));
+        let tags = tags.iter().map(|entry| tag_pattern(entry)).collect::<Result<_, _>>()?;
+        Ok(Self { push, tags, rights })
+    }
+
+    /// What a wiki is written to by: every branch may be made and moved on, and none may lose a commit.
+    pub(super) fn of_wiki() -> Result<Self, RefRulesError> {
+        let rights = Rights { create: true, update: true, force: false, delete: false };
+        Self::parse(&[PushRule { entry: BRANCHES, rights, default_branch: true }], &[], rights)
+    }
+
+    /// The entry that lets a ref change in a way, or why none does. Of the entries that name the ref the closest decides: a name that is
+    /// written out, else the pattern with more before its first star, of two alike the one that is written last. A pattern does not
+    /// stand for `main`, `master` and the default branch unless it says so.
+    pub fn judge(&self, change: &RefChange, default: &DefaultBranch) -> Result<&str, Refusal<'_>> {
+        let RefChange { name, kind } = change;
+        if is_reserved(name) {
+            return Err(Refusal::Reserved);
+        }
+        if name.as_str().starts_with(TAGS) {
+            return match (self.tags.iter().find(|pattern| pattern.matches(name)), kind) {
+                (Some(pattern), ChangeKind::Create) => Ok(&pattern.text),
+                (Some(_), ChangeKind::Update | ChangeKind::Force | ChangeKind::Delete) => Err(Refusal::TagStands),
+                (None, _) => Err(Refusal::Tag),
+            };
+        }
+        let entry = self.closest(name, default)?;
+        let (Entry { pattern, rights, .. }, kind) = (entry, *kind);
+        if rights.has(kind) { Ok(&pattern.text) } else { Err(Refusal::Change { kind, entry: &pattern.text, rights: *rights }) }
+    }
+
+    fn closest(&self, name: &RefName, default: &DefaultBranch) -> Result<&Entry, Refusal<'_>> {
+        let mut refusal = Refusal::Ref;
+        for entry in self.push.iter().filter(|entry| entry.pattern.matches(name)) {
+            match entry.standing(name, default) {
+                Standing::Stands => return Ok(entry),
+                Standing::Default => refusal = Refusal::Default(&entry.pattern.text),
+                Standing::Unknown => return Err(Refusal::DefaultUnknown(&entry.pattern.text)),
+            }
+        }
+        Err(refusal)
+    }
+
     /// The entries as a sandbox may see them.
     fn shown(&self) -> Vec<String> {
-        self.push.iter().chain(&self.tags).map(|pattern| pattern.text.to_string()).collect()
+        let push = self.push.iter().map(|entry| &entry.pattern);
+        push.chain(&self.tags).map(|pattern| pattern.text.to_string()).collect()
     }
 }
 
@@ -150,52 +245,97 @@ impl PushPermit {
         &self.entries
     }
 
-    /// The refs whose update the grant allows only if it leaves no commit behind. A push does not show that: who forwards it verifies
-    /// that the new commit descends from the old, or refuses. Empty where the grant has `force`.
+    /// The refs whose update the grant allows only if it leaves no commit behind. The list of commands does not show that: who forwards
+    /// a push verifies that the new commit descends from the old, or refuses. Empty where the entries have `force`.
     pub fn to_verify(&self) -> &[RefName] {
         &self.to_verify
+    }
+
+    /// The same, once it was verified of some of them.
+    pub fn verified(mut self, is_verified: impl Fn(&RefName) -> bool) -> Self {
+        self.to_verify.retain(|name| !is_verified(name));
+        self
+    }
+
+    /// Whether a ref is one of those.
+    pub fn verifies(&self, name: &RefName) -> bool {
+        self.to_verify.contains(name)
     }
 }
 
 /// Whether every change of a push may be made, or else none is: objects of a refused change would go up with the others.
-pub(super) fn decide_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange]) -> Result<PushPermit, Box<PushDenial>> {
-    let verdicts: Vec<_> = changes.iter().map(|change| rules.judge(change)).collect();
+pub(super) fn decide_refs(
+    rules: &RefRules,
+    repository: &RepositoryName,
+    changes: &[RefChange],
+    default: &DefaultBranch,
+) -> Result<PushPermit, Box<PushDenial>> {
+    let verdicts: Vec<_> = changes.iter().map(|change| rules.judge(change, default)).collect();
     if verdicts.iter().any(Result::is_err) {
-        let refusals: Vec<_> = verdicts.into_iter().map(Result::err).collect();
+        // What is refused anyway is refused for what is known.
+        let settled = verdicts.iter().any(|verdict| verdict.is_err_and(|refusal| !refusal.is_unknown()));
+        let refusals: Vec<_> =
+            verdicts.into_iter().map(|verdict| verdict.err().filter(|refusal| !(settled && refusal.is_unknown()))).collect();
         return Err(Box::new(PushDenial::of_refs(rules, repository, changes, &refusals)));
     }
-    let unknown = |change: &&RefChange| change.kind == ChangeKind::Update && !rules.rights.force;
-    let to_verify = changes.iter().filter(unknown).map(|change| change.name.clone()).collect();
+    let unsure = |change: &&RefChange| change.kind == ChangeKind::Update && rules.judge(&(*change).clone().at_worst(), default).is_err();
+    let to_verify = changes.iter().filter(unsure).map(|change| change.name.clone()).collect();
     Ok(PushPermit { repository: repository.clone(), entries: verdicts.into_iter().flatten().map(Box::from).collect(), to_verify })
+}
+
+/// Whether all that is missing for a judgment is the name of the default branch.
+pub(super) fn depends_on_default(rules: &RefRules, changes: &[RefChange]) -> bool {
+    let refusals = || changes.iter().filter_map(|change| rules.judge(change, &DefaultBranch::Unknown).err());
+    refusals().next().is_some() && refusals().all(Refusal::is_unknown)
 }
 
 /// Why a ref may not change so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Refusal<'r> {
     /// No entry of `push` names it.
     Ref,
     /// No entry of `tags` names it.
     Tag,
     /// A tag that may be created would change or go.
     TagStands,
-    /// An entry names it, and the grant lacks this.
-    Change(ChangeKind),
+    /// This entry names it, and lacks the right to do this.
+    Change { kind: ChangeKind, entry: &'r str, rights: Rights },
+    /// It is the default branch or one that usually is, and this entry is a pattern.
+    Default(&'r str),
+    /// It may be the default branch, and this entry is a pattern.
+    DefaultUnknown(&'r str),
     /// No grant can name it.
     Reserved,
 }
 
-impl Refusal {
+impl Refusal<'_> {
+    /// Whether nothing but the name of the default branch is missing.
+    fn is_unknown(self) -> bool {
+        matches!(self, Self::DefaultUnknown(_))
+    }
+
     /// A few words behind a ref's name.
     fn words(self) -> &'static str {
         match self {
             Self::Ref => "this session may not push this ref",
             Self::Tag => "this session may not create this tag",
             Self::TagStands => "this session may create tags, not change or delete them",
-            Self::Change(ChangeKind::Create) => "this session may not create this ref",
-            Self::Change(ChangeKind::Update) => "this session may not update this ref",
-            Self::Change(ChangeKind::Force) => "this session may not force this ref",
-            Self::Change(ChangeKind::Delete) => "this session may not delete this ref",
+            Self::Change { kind: ChangeKind::Create, .. } => "this session may not create this ref",
+            Self::Change { kind: ChangeKind::Update, .. } => "this session may not update this ref",
+            Self::Change { kind: ChangeKind::Force, .. } => "this session may not force this ref",
+            Self::Change { kind: ChangeKind::Delete, .. } => "this session may not delete this ref",
+            Self::Default(_) => "this session may not push a default branch by a pattern",
+            Self::DefaultUnknown(_) => "the default branch is not known, and no pattern may stand for it",
             Self::Reserved => "no session may push this ref",
+        }
+    }
+
+    /// Which entry was looked at, and what it lacks.
+    fn ground(self) -> Option<String> {
+        match self {
+            Self::Change { kind, entry, .. } => Some(format!("the entry {entry} names it, without \"{}\"", kind.as_str())),
+            Self::Default(entry) | Self::DefaultUnknown(entry) => Some(format!("the entry {entry} names it, without \"default_branch\"")),
+            Self::Ref | Self::Tag | Self::TagStands | Self::Reserved => None,
         }
     }
 }
@@ -211,127 +351,11 @@ fn quoted(name: &RefName) -> String {
     format!("\"{}\"", name.as_str().chars().map(escaped).collect::<String>())
 }
 
-/// A name of refs in which `*` and `**` may stand.
-#[derive(Debug, Clone)]
-struct RefPattern {
-    text: Box<str>,
-    /// None where the name is exact.
-    glob: Option<GlobMatcher>,
-}
-
-impl RefPattern {
-    fn parse(text: &str) -> Result<Self, RefRulesError> {
-        let malformed = || RefRulesError::Malformed(text.chars().take(MAX_SHOWN).collect());
-        // A level with more than one star in a row could be meant in two ways.
-        let glued = text.split('/').any(|level| level != "**" && level.contains("**"));
-        // Valid where a name that it matches is.
-        let example = text.replace("**", "x").replace('*', "x");
-        if glued || RefName::parse(example.as_bytes()).is_err() {
-            return Err(malformed());
-        }
-        let glob = if text.contains('*') {
-            let levels = text.split('/').map(|level| if level == "**" { level.to_owned() } else { escape_but_stars(level) });
-            let glob = levels.collect::<Vec<_>>().join("/");
-            Some(GlobBuilder::new(&glob).literal_separator(true).build().map_err(|_| malformed())?.compile_matcher())
-        } else {
-            None
-        };
-        Ok(Self { text: text.into(), glob })
-    }
-
-    /// A star never stands for a branch that is usually the default: that one is written out by whoever means it.
-    fn matches(&self, name: &RefName) -> bool {
-        match &self.glob {
-            Some(glob) => !USUAL_DEFAULTS.contains(&name.as_str()) && glob.is_match(name.as_str()),
-            None => *self.text == *name.as_str(),
-        }
-    }
-}
-
-fn escape_but_stars(level: &str) -> String {
-    level.split('*').map(globset::escape).collect::<Vec<_>>().join("*")
-}
-
-fn push_pattern(entry: &str) -> Result<RefPattern, RefRulesError> {
-    let pattern = RefPattern::parse(entry)?;
-    let shown = || entry.chars().take(MAX_SHOWN).collect();
-    if entry.split('/').count() < LEVELS {
-        return Err(RefRulesError::Malformed(shown()));
-    }
-    let mut levels = entry.split('/').skip(1);
-    let namespace = levels.next().unwrap_or_default();
-    if namespace.contains('*') {
-        return Err(RefRulesError::Namespace(shown()));
-    }
-    if entry.starts_with(TAGS) {
-        return Err(RefRulesError::TagInPush(shown()));
-    }
-    if RESERVED.iter().any(|reserved| entry.starts_with(reserved)) || entry == HEAD {
-        return Err(RefRulesError::Reserved(shown()));
-    }
-    Ok(pattern)
-}
-
-fn tag_pattern(entry: &str) -> Result<RefPattern, RefRulesError> {
-    match entry.strip_prefix("refs/") {
-        Some(rest) if !rest.starts_with("tags/") => Err(RefRulesError::NoTag(entry.chars().take(MAX_SHOWN).collect())),
-        Some(_) => RefPattern::parse(entry),
-        None => RefPattern::parse(&format!("{TAGS}{entry}")),
-    }
-}
-
-fn is_reserved(name: &RefName) -> bool {
-    name.as_str().split('/').count() < LEVELS
-        || name.as_str() == HEAD
-        || RESERVED.iter().any(|reserved| name.as_str().starts_with(reserved))
-}
-
-/// An entry of a grant that names no refs, or some that no grant can name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefRulesError {
-    Malformed(Box<str>),
-    /// A star in the second level.
-    Namespace(Box<str>),
-    TagInPush(Box<str>),
-    NoTag(Box<str>),
-    Reserved(Box<str>),
-}
-
-impl fmt::Display for RefRulesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(entry) => {
-                write!(
-                    f,
-                    "no ref, write it in full, such as refs/heads/agent/*, where * stays in one level and a level ** does not: {entry:?}"
-                )
-            }
-            Self::Namespace(entry) => write!(f, "a star may not stand for what kind of ref it is, write refs/heads/**: {entry:?}"),
-            Self::TagInPush(entry) => write!(f, "tags are named by \"tags\": {entry:?}"),
-            Self::NoTag(entry) => write!(f, "no tag, such as refs/tags/v1: {entry:?}"),
-            Self::Reserved(entry) => write!(f, "no session may push this ref: {entry:?}"),
-        }
-    }
-}
-
-impl std::error::Error for RefRulesError {}
-
-const TAGS: &str = "refs/tags/";
-
-/// A branch that git takes for the repository's own HEAD in places.
-const HEAD: &str = "refs/heads/HEAD";
+/// Every branch.
+const BRANCHES: &str = "refs/heads/**";
 
 /// What most repositories call the branch that everybody else starts from.
 const USUAL_DEFAULTS: &[&str] = &["refs/heads/main", "refs/heads/master"];
-
-/// Of a ref that can be made: git makes none right below `refs/`.
-const LEVELS: usize = 3;
-
-/// GitHub writes the first; the second makes git read other objects than those it names.
-const RESERVED: &[&str] = &["refs/pull/", "refs/replace/"];
-
-/// Most of a malformed entry that is shown, in characters.
-const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
 mod tests;

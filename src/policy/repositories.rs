@@ -2,8 +2,8 @@
 
 use super::{
     decision::Denial,
-    grant::{Access, Grant, RepositoryGrant},
-    refs::{PushDenial, PushPermit, RefChange, decide_refs},
+    grant::{Access, Grant, Reach, RepositoryGrant, WIKI, WIKI_READ},
+    refs::{self, DefaultBranch, PushDenial, PushPermit, RefChange, decide_refs},
 };
 use crate::{
     github::{RepositoryName, Service},
@@ -46,36 +46,71 @@ pub fn decide_repository(
     public_read: bool,
 ) -> Result<RepositoryPermit, Box<Denial>> {
     let permit = |is_public| RepositoryPermit { repository: repository.clone(), service, is_public };
-    match (grant.find(repository), service) {
+    match (grant.reach(repository), service) {
         (Some(_), Service::UploadPack) => Ok(permit(false)),
-        (Some(granted), Service::ReceivePack) if granted.access == Access::Write => Ok(permit(false)),
+        (Some(reach), Service::ReceivePack) if reach.access() == Access::Write => Ok(permit(false)),
         (None, Service::UploadPack) if public_read => Ok(permit(true)),
-        (Some(_), Service::ReceivePack) => Err(Box::new((&PushDenial::read_only(repository, &[])).into())),
-        (None, Service::ReceivePack) => Err(Box::new((&PushDenial::not_granted(repository, &[])).into())),
+        (Some(reach), Service::ReceivePack) => Err(Box::new((&read_only(reach, repository, &[])).into())),
+        (None, Service::ReceivePack) => Err(Box::new((&unreached(grant, repository, &[])).into())),
         (None, Service::UploadPack) => Err(Box::new(not_granted(grant, repository))),
     }
 }
 
-/// Whether a push may make its changes: all of them, or none.
+/// Whether a push may make its changes: all of them, or none. `default` is what is known of the repository's default branch; whether it
+/// has to be known at all, [`depends_on_default`] says.
 ///
 /// # Errors
-/// [`Reason::RepositoryNotGranted`], [`Reason::ReadOnly`], [`Reason::RefNotGranted`].
-pub fn decide_push(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<PushPermit, Box<PushDenial>> {
-    match grant.find(repository) {
-        None => Err(Box::new(PushDenial::not_granted(repository, changes))),
-        Some(granted) if granted.access == Access::Read => Err(Box::new(PushDenial::read_only(repository, changes))),
-        Some(granted) => {
+/// [`Reason::RepositoryNotGranted`], [`Reason::ReadOnly`], [`Reason::RefNotGranted`], and [`Reason::PushNotJudgeable`] where the default
+/// branch would have to be known.
+pub fn decide_push(
+    grant: &Grant,
+    repository: &RepositoryName,
+    changes: &[RefChange],
+    default: &DefaultBranch,
+) -> Result<PushPermit, Box<PushDenial>> {
+    match grant.reach(repository) {
+        None => Err(Box::new(unreached(grant, repository, changes))),
+        Some(reach) if reach.access() == Access::Read => Err(Box::new(read_only(reach, repository, changes))),
+        Some(reach) => {
             // A grant is made only with rules that can be read.
-            let rules = granted.rules().map_err(|_| PushDenial::not_granted(repository, changes))?;
-            decide_refs(&rules, repository, changes)
+            let rules = reach.rules().map_err(|_| PushDenial::not_granted(repository, changes))?;
+            decide_refs(&rules, repository, changes, default)
         }
+    }
+}
+
+/// Whether all that is missing to judge a push is the name of the repository's default branch, for which no pattern stands.
+pub fn depends_on_default(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> bool {
+    let rules = grant.reach(repository).filter(|reach| reach.access() == Access::Write).and_then(|reach| reach.rules().ok());
+    rules.is_some_and(|rules| refs::depends_on_default(&rules, changes))
+}
+
+fn unreached(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> PushDenial {
+    match grant.find_wiki(repository) {
+        Some(granted) => {
+            let allow_with =
+                vec!["[[session.repository]]".into(), format!("name = \"{}\"", granted.name), format!("grants = [\"{WIKI}\"]")];
+            PushDenial { allow_with, ..PushDenial::not_granted(repository, changes) }
+        }
+        None => PushDenial::not_granted(repository, changes),
+    }
+}
+
+fn read_only(reach: Reach<'_>, repository: &RepositoryName, changes: &[RefChange]) -> PushDenial {
+    let denial = PushDenial::read_only(repository, changes);
+    match reach {
+        Reach::Repository(_) => denial,
+        Reach::Wiki(_) => PushDenial { allow_with: vec![format!("grants = [\"{WIKI}\"]")], ..denial },
     }
 }
 
 fn not_granted(grant: &Grant, repository: &RepositoryName) -> Denial {
     let names: Vec<_> = grant.repositories().iter().take(MAX_NAMED).map(|granted: &RepositoryGrant| granted.name.as_str()).collect();
     let granted = if names.is_empty() { "It has no grant for any.".to_owned() } else { format!("It may use {}.", names.join(", ")) };
-    let allow_with = format!("[[session.repository]]\nname = \"{repository}\"\naccess = \"read\"");
+    let allow_with = match grant.find_wiki(repository) {
+        Some(granted) => format!("[[session.repository]]\nname = \"{}\"\ngrants = [\"{WIKI_READ}\"]", granted.name),
+        None => format!("[[session.repository]]\nname = \"{repository}\"\naccess = \"read\""),
+    };
     Denial {
         allow_with: Some(allow_with),
         ..Denial::new(Reason::RepositoryNotGranted, format!("This session has no grant for {repository}. {granted}"))
@@ -139,8 +174,11 @@ mod tests {
     #[test]
     fn a_push_needs_its_grant() {
         let change = RefChange { name: RefName::parse(b"refs/heads/agent").unwrap(), kind: ChangeKind::Update };
-        let decide = |repository: &str| decide_push(&grant(), &name(repository), std::slice::from_ref(&change));
+        let decide = |repository: &str| decide_push(&grant(), &name(repository), std::slice::from_ref(&change), &DefaultBranch::Unknown);
         let permit = decide("octo/spoon").unwrap();
+        let by_pattern = serde_json::from_str(r#"[{"name":"octo/spoon","access":"write","push":["refs/heads/*"]}]"#).unwrap();
+        let depends = |grant: &Grant| depends_on_default(grant, &name("octo/spoon"), std::slice::from_ref(&change));
+        assert_eq!((depends(&grant()), depends(&by_pattern)), (false, true));
         assert_eq!((permit.repository(), permit.entries()), (&name("octo/spoon"), &["refs/heads/agent".into()][..]));
         assert_eq!(decide("octo/fork").unwrap_err().reason, Reason::ReadOnly);
         assert_eq!(decide("octo/knife").unwrap_err().reason, Reason::RepositoryNotGranted);

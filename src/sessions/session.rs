@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{OwnCredentials, redirects::Redirects, synthetic::Synthetic};
+use super::{OwnCredentials, heads::Heads, redirects::Redirects, synthetic::Synthetic, turns::Turns};
 use crate::{
     audit::{bounded_method, bounded_path},
     credentials::Equipped,
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     synthetic: Synthetic,
     /// Which repository each granted name was when it was first used.
     bound: Mutex<Bound>,
+    heads: Heads,
+    turns: Arc<Turns>,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
 }
@@ -82,6 +84,8 @@ impl Session {
             redirects: Redirects::default(),
             synthetic: Synthetic::default(),
             bound: Mutex::default(),
+            heads: Heads::default(),
+            turns: Arc::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
@@ -142,6 +146,16 @@ impl Session {
     /// What its names are called by inside.
     pub(crate) fn synthetic(&self) -> &Synthetic {
         &self.synthetic
+    }
+
+    /// The default branches of its repositories.
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Which refs its pushes are about to change.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.

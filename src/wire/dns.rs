@@ -158,9 +158,14 @@ fn read_question(decoder: &mut BinDecoder<'_>) -> Result<Query, DnsError> {
     if decoder.index() - begin == plain { Ok(query) } else { Err(DnsError::Form) }
 }
 
-/// The name that is asked for, as it could stand in an authority.
+/// The name that is asked for, as it could stand in an authority. Where no address is asked for, so that there is nothing to answer, the
+/// name of a service (RFC 2782, RFC 9460 section 2.3) stands for its host: apt asks for `_http._tcp.HOST` before `HOST`.
 fn host_name(query: &Query) -> Result<Name, DnsError> {
-    let labels: Vec<&[u8]> = query.name.iter().collect();
+    let mut labels: Vec<&[u8]> = query.name.iter().collect();
+    if !matches!(query.query_type, RecordType::A | RecordType::AAAA) {
+        let of_service = labels.iter().take(SERVICE_LABELS).take_while(|label| label.starts_with(b"_")).count();
+        labels.drain(..of_service);
+    }
     // A dot inside a label would look like one between two.
     if labels.iter().any(|label| label.contains(&b'.')) {
         return Err(DnsError::Dot);
@@ -191,6 +196,9 @@ fn data(address: IpAddr) -> RData {
 fn written(message: &Message) -> Vec<u8> {
     message.to_vec().unwrap_or_default()
 }
+
+/// Most labels that name a service before its host: it and its protocol, or a port and it.
+const SERVICE_LABELS: usize = 2;
 
 /// The beginning of a text for people, as much as fits beside the longest question.
 fn shortened(text: &str) -> String {

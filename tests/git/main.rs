@@ -4,6 +4,7 @@
 //! - `credentials_in`: who is asked who they are, and when a session ends
 //! - `fetch`: cloning and fetching, in every version of the protocol
 //! - `push`: pushes of real git that land, and that are refused in git's own words
+//! - `rights`: what each entry of a grant lets a push do, and force
 //! - `refusals`: pushes that no git sends
 //! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
@@ -33,6 +34,7 @@ mod refusals;
 mod regressions;
 mod remotes;
 mod renames;
+mod rights;
 mod routes;
 mod running;
 mod uploads;

@@ -147,9 +147,12 @@ fn line_with(said: &str, words: &str) -> Option<String> {
     let line = plain.lines().find(|line| line.contains(words))?;
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = without_ports(&line);
-    // What is kept begins early enough to have the words in it.
+    // Times and addresses before the words are others the next time.
+    let at = line.find(words)?;
+    let line = if line[..at].contains(|c: char| c.is_ascii_digit()) { &line[at..] } else { &line };
+    // What is kept is long enough to have the words in it.
     let end = line.find(words).map_or(0, |at| at + words.len()).max(LONGEST);
-    Some(if line.chars().count() <= end { line } else { line.chars().take(end).chain(['…']).collect() })
+    Some(if line.chars().count() <= end { line.to_owned() } else { line.chars().take(end).chain(['…']).collect() })
 }
 
 fn without_colours(text: &str) -> String {
@@ -160,6 +163,8 @@ fn without_colours(text: &str) -> String {
 
 /// Our own ports are others each time.
 fn without_ports(line: &str) -> String {
+    // apt parts them by a blank.
+    let line = line.replace("127.0.0.1 ", "127.0.0.1:");
     let mut pieces = line.split("127.0.0.1:");
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |text, piece| text + "127.0.0.1:PORT" + piece.trim_start_matches(|digit: char| digit.is_ascii_digit()))

@@ -53,7 +53,7 @@ fn check_reads_what_the_kernel_has() {
         let nothing = ["FAILS   redirection: there is no table inet tidegate", "FAILS   interfaces: there is no table netdev tidegate"];
         assert_eq!(failing(), nothing);
         let stands = "holds   redirection: TCP of all but user 65534 is led to port 3130, names to port 5353, the rest is refused\n\
-                      holds   interfaces: no interface lets out a packet that is not user 65534's, raw ones included\n";
+                      holds   interfaces: no interface lets out a packet that is not user 65534's, AF_PACKET's included\n";
         for (change, told) in [
             (
                 "nft insert rule inet tidegate refuse accept",
@@ -153,5 +153,36 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         let ran = run(&mut pod.user(PROXY, &setup), "util-linux");
         assert!(!ran.success && ran.said.contains("Operation not permitted (os error 1); it takes CAP_NET_ADMIN"), "{}", ran.said);
         assert_eq!(pod.rules(), "");
+    });
+}
+
+/// As in `unshare --user --net`, where nobody is root outside. Users that such a namespace has no number for are one to the rules.
+#[test]
+fn an_ordinary_user_closes_a_namespace_of_his_own() {
+    on_a_machine("commands::an_ordinary_user_closes_a_namespace_of_his_own", || {
+        let pod = Pod::new(1, LISTEN);
+        let script = "cd \"$0\"; t() { ./tidegate netns \"$@\"; }; chosen='--config tidegate.toml --exempt-uid'
+            t setup $chosen 1337 2>&1; t setup $chosen 65534 && t setup $chosen 65534 && t check $chosen 65534 | grep -v process; t clear && nft list ruleset";
+        let mut own = crate::harness::program::program("setpriv");
+        own.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "unshare",
+            "--user",
+            "--map-current-user",
+            "--keep-caps",
+            "--net",
+        ]);
+        let ran = run(own.args(["sh", "-c", script]).arg(pod.home()), "util-linux");
+        let done = "TCP of all but user 65534 is led to port 3130, names to port 5353; nothing else leaves\n";
+        let expected = format!(
+            "tidegate: tidegate.toml: --exempt-uid 1337: this user namespace has no such user: choose one of /proc/self/uid_map\n{done}{done}\
+             holds   redirection: TCP of all but user 65534 is led to port 3130, names to port 5353, the rest is refused\n\
+             holds   interfaces: no interface lets out a packet that is not user 65534's, AF_PACKET's included\n"
+        );
+        assert_eq!((ran.success, ran.stdout.as_str()), (true, expected.as_str()), "{}", ran.said);
     });
 }

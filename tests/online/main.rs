@@ -7,6 +7,7 @@
 
 #[allow(dead_code, unused_imports, reason = "other tests use the rest")]
 mod harness;
+mod apt;
 mod run;
 
 use std::{
@@ -31,8 +32,12 @@ struct Ground {
 
 impl Ground {
     fn at_level(access: &str) -> Self {
-        let opened: Vec<String> = mirrors(&npm_registry()).iter().map(|address| format!("\"{address}\"")).collect();
-        let policy = format!("access = \"{access}\"\n[addresses]\nallow = [{}]\n", opened.join(", "));
+        Self::under(&format!("access = \"{access}\""), &npm_registry())
+    }
+
+    /// A policy under which this host may be a mirror.
+    fn under(policy: &str, host: &str) -> Self {
+        let policy = opened(policy, host);
         Self { gate: Setup::new(policy).dns("system").start(), directory: tempfile::tempdir().expect("a directory") }
     }
 
@@ -90,6 +95,12 @@ fn npm_registry() -> String {
     let url = run(Command::new("npm").args(["config", "get", "registry"]), "npm").stdout;
     let authority = url.trim().split("://").nth(1).and_then(|rest| rest.split('/').next());
     authority.unwrap_or_else(|| panic!("not a URL: {url:?}")).to_owned()
+}
+
+/// A policy that opens the addresses of a host too, where they are not public.
+fn opened(policy: &str, host: &str) -> String {
+    let opened: Vec<String> = mirrors(host).iter().map(|address| format!("\"{address}\"")).collect();
+    format!("{policy}\n[addresses]\nallow = [{}]\n", opened.join(", "))
 }
 
 /// The addresses of a host that are not public.

@@ -7,7 +7,7 @@ use crate::{
         callers::{Caller, callers},
         program::{Ran, run},
     },
-    mirrors, npm_registry,
+    npm_registry, opened,
 };
 
 /// What stands before a client in the two ways that it comes to Tidegate.
@@ -16,9 +16,14 @@ const WAYS: &[&str] = &["", "for name in $(env | cut -d= -f1 | grep -i proxy); d
 /// Runs a client at the level `trusted`, each way by each caller; `check` says what is wrong.
 #[track_caller]
 fn each(client: &str, check: impl Fn(&Ran) -> bool) {
-    let opened: Vec<String> = mirrors(&npm_registry()).iter().map(|address| format!("\"{address}\"")).collect();
+    each_under("access = \"trusted\"", &npm_registry(), client, check);
+}
+
+/// The same under a policy, by which this host may be a mirror.
+#[track_caller]
+pub(crate) fn each_under(policy: &str, host: &str, client: &str, check: impl Fn(&Ran) -> bool) {
     for caller in callers() {
-        caller.write("policy.toml", &format!("access = \"trusted\"\n[addresses]\nallow = [{}]\n", opened.join(", ")));
+        caller.write("policy.toml", &opened(policy, host));
         for way in WAYS {
             let ran = inside(&caller, &format!("{way} rm -rf out; mkdir out && cd out && {client}"));
             assert!(ran.success && check(&ran), "as user {}: {way}: {}", caller.uid(), ran.said);

@@ -82,7 +82,9 @@ fn the_longest_record_is_read() {
     };
     let refs: Vec<_> = (0..2 * MAX_REFS).map(name).collect();
     let repository = RepositoryName::parse("octo/spoon").unwrap();
-    let record = Record::new(Door::Git, Kind::Push).of(&repository, &refs).requesting(&"é".repeat(99), Some(&"\u{1}".repeat(9999)));
+    let tips = vec![[ObjectId::parse(&[b'1'; 64]).unwrap(), ObjectId::parse(&[b'2'; 64]).unwrap()]; refs.len()];
+    let record =
+        Record::new(Door::Git, Kind::Push).of(&repository, &refs).moving(&tips).requesting(&"é".repeat(99), Some(&"\u{1}".repeat(9999)));
     let record = record.of_process(Some(&Arc::new(Process { pid: u32::MAX, exe: Some("\u{1}".repeat(9999).into()) })));
     let line = line(SystemTime::UNIX_EPOCH, u64::MAX, &record.to_json().unwrap());
     assert!((MAX_LINE / 2..=MAX_LINE).contains(&line.len()), "{} octets", line.len());

@@ -150,7 +150,7 @@ fn scripted(script: &str) -> (TempDir, Backend) {
     let mut search = directory.path().as_os_str().to_owned();
     search.push(":");
     search.push(std::env::var_os("PATH").unwrap());
-    (directory, Backend { search, bundles: None })
+    (directory, Backend { search, bundles: None, scratch: std::env::temp_dir() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +206,7 @@ async fn what_cannot_be_served() {
     assert_eq!(serve(&backend, "missing").await, missing);
     assert_eq!(serve(&backend, "work").await, BackendError::NoRepository(shown("work"), NOT_BARE.into()));
     assert_eq!(serve(&backend, "file").await, BackendError::NoState(shown("file")));
-    let nowhere = Backend { search: path.clone().into(), bundles: None };
+    let nowhere = Backend { search: path.clone().into(), bundles: None, scratch: std::env::temp_dir() };
     assert_eq!(serve(&nowhere, "work/.git").await, BackendError::NoGit);
     for error in [missing, BackendError::NoState(shown("file"))] {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");

@@ -22,6 +22,13 @@ fn verdicts() {
         ("--create octo/spoon refs/tags/v1", (0, "allow octo/spoon refs/tags/v1 create by refs/tags/v* (session.toml)")),
         ("--delete octo/strict a", (0, "allow octo/strict refs/heads/a delete by refs/heads/a (session.toml)")),
         ("octo/strict a", (0, "allow octo/strict refs/heads/a update by refs/heads/a (session.toml)")),
+        ("octo/rows a", (0, "allow octo/rows refs/heads/a update by refs/heads/a (session.toml)")),
+        ("--delete octo/rows b/c", (0, "allow octo/rows refs/heads/b/c delete by refs/heads/b/** (session.toml)")),
+        ("--force octo/rows b/c", (1, "deny octo/rows refs/heads/b/c force ref_not_granted")),
+        ("octo/rows main", (1, "deny octo/rows refs/heads/main update ref_not_granted")),
+        ("octo/rows.wiki master", (0, "allow octo/rows.wiki refs/heads/master update by refs/heads/** (session.toml)")),
+        ("--delete octo/rows.wiki a", (1, "deny octo/rows.wiki refs/heads/a delete ref_not_granted")),
+        ("octo/fork.wiki a", (1, "deny octo/fork.wiki refs/heads/a update read_only")),
         ("--force octo/strict a", (1, "deny octo/strict refs/heads/a force ref_not_granted")),
         ("--create octo/strict a", (1, "deny octo/strict refs/heads/a create ref_not_granted")),
         ("--delete octo/spoon agent/fix-1", (1, "deny octo/spoon refs/heads/agent/fix-1 delete ref_not_granted")),
@@ -80,11 +87,19 @@ deny   octo/spoon  refs/heads/main  update  ref_not_granted
     let done = tidegate("tidegate check push --session session.toml octo/spoon main");
     assert_eq!(done, Done { code: 1, out: out.into(), err: String::new() });
     assert!(check("octo/strict a").1.ends_with("\n       Only if it leaves no commit behind.\n"));
+    let out = "\
+allow  octo/rows  refs/heads/b/c  update  by refs/heads/b/** (session.toml)
+       Only if it leaves no commit behind.
+       Only if it is not the default branch of octo/rows.
+";
+    assert_eq!(check("octo/rows b/c"), (0, out.into()));
+    let (_, out) = check("octo/spoon.wiki master");
+    assert!(out.ends_with("         [[session.repository]]\n         name = \"octo/spoon\"\n         grants = [\"wiki\"]\n"), "{out}");
 }
 
 #[test]
 fn an_answer_in_json() {
-    let expected = r#"{"repository":"octo/spoon","ref":"refs/heads/agent/fix-1","change":"delete","verdict":"deny","reason":"ref_not_granted","rule":null,"source":"session.toml","allow_with":"delete = true","detail":"refs/heads/agent/fix-1 of octo/spoon: this session may not delete this ref. This session may push: refs/heads/agent/fix-1, refs/heads/agent/more/*, refs/tags/v*"}"#;
+    let expected = r#"{"repository":"octo/spoon","ref":"refs/heads/agent/fix-1","change":"delete","verdict":"deny","reason":"ref_not_granted","rule":null,"source":"session.toml","allow_with":"push = [{ ref = \"refs/heads/agent/fix-1\", delete = true }]","detail":"refs/heads/agent/fix-1 of octo/spoon: this session may not delete this ref; the entry refs/heads/agent/fix-1 names it, without \"delete\". This session may push: refs/heads/agent/fix-1, refs/heads/agent/more/*, refs/tags/v*"}"#;
     assert_eq!(check("--json --delete octo/spoon agent/fix-1"), (1, format!("{expected}\n")));
     let expected = r#"{"repository":"octo/spoon","ref":"refs/heads/agent/fix-1","change":"update","verdict":"allow","reason":null,"rule":"refs/heads/agent/fix-1","source":"session.toml","allow_with":null,"detail":null}"#;
     assert_eq!(check("--json octo/spoon agent/fix-1"), (0, format!("{expected}\n")));

@@ -77,6 +77,8 @@ pub(in crate::command) struct Job<'c> {
     pub(in crate::command) has_terminal: bool,
     /// Where the caller's credentials lie, which nobody sees behind walls.
     pub(in crate::command) caller: &'c dyn Environment,
+    /// Told what its repositories are like before it starts; nobody asks about them where this is none.
+    pub(in crate::command) warn: Option<&'c mut dyn FnMut(&str)>,
 }
 
 /// COMMAND's environment: the caller's without what leads to a credential or around the gate, and what leads to the gate.

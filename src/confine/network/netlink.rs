@@ -298,6 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn attributes_that_were_written_are_read() {
+        let written = Attributes::new().with(1, &[7]).text(3, "lo").with(4, &8_u32.to_be_bytes());
+        let read = attributes(written.octets()).unwrap();
+        assert_eq!((read.of(1), read.text(3).as_deref(), read.number(4)), (Some(&[7][..]), Some("lo"), Some(8)));
+        assert_eq!((read.of(2), read.number(1), read.texts().len()), (None, None, 3));
+        for garbled in [&[1, 0][..], &[3, 0, 1, 0], &[9, 0, 1, 0, 7]] {
+            assert_eq!(attributes(garbled).unwrap_err(), Garbled);
+        }
+    }
+
+    #[test]
     fn answers_are_read_and_other_messages_passed_over() {
         let datagram = [answer(3, 0), message(17, 3, 1, &[1, 0, 0, 0]), answer(9, -2)].concat();
         assert_eq!(answers(&datagram), Ok(vec![Answer { sequence: 3, errno: 0 }, Answer { sequence: 9, errno: 2 }]));
@@ -328,6 +339,7 @@ mod tests {
         #[test]
         fn any_octets_are_answers_or_none(octets: Vec<u8>) {
             let _ = answers(&octets);
+            let _ = attributes(&octets);
         }
 
         #[test]

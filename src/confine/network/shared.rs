@@ -21,7 +21,10 @@ pub(crate) enum Complete {
 /// loopback is up.
 pub(crate) fn set_up(shared: &Shared) -> Result<Complete, Obstacle> {
     netlink::converse(None, &[routes::loopback_up()])?;
-    let interfaces = routes::interfaces()?;
+    hold(shared, routes::interfaces()?)
+}
+
+fn hold(shared: &Shared, interfaces: Vec<String>) -> Result<Complete, Obstacle> {
     netlink::converse(Some(NETFILTER), &Wanted::redirection(shared.ports, Some(shared)).programme())?;
     Ok(match netlink::converse(Some(NETFILTER), &Wanted::egress(shared, interfaces).programme()) {
         Ok(()) => Complete::Yes,
@@ -43,4 +46,26 @@ pub(crate) fn differences(shared: &Shared) -> Result<[Vec<String>; 2], Obstacle>
     let redirection = standing::differences(&Wanted::redirection(shared.ports, Some(shared)))?;
     let egress = standing::differences(&Wanted::egress(shared, routes::interfaces()?))?;
     Ok([redirection, egress])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::inside, *};
+    use crate::confine::network::Ports;
+
+    /// As where the kernel has no chains at egress: what it can have stands, and what is missing is told apart.
+    #[test]
+    fn a_wall_without_its_lower_part_is_incomplete() {
+        inside("shared::tests::a_wall_without_its_lower_part_is_incomplete", || {
+            let shared = Shared { ports: Ports { transparent: 1, dns: 2 }, closed: vec![3], exempt: 7 };
+            let no_interface = || vec!["longer-than-any-name".to_owned()];
+            let Complete::NotBelowIp(obstacle) = hold(&shared, no_interface()).unwrap() else { panic!("there is no such interface") };
+            assert!(obstacle.to_string().starts_with("cannot make a chain of nftables: "), "{obstacle}");
+            let [redirection, egress] = [&Wanted::redirection(shared.ports, Some(&shared)), &Wanted::egress(&shared, no_interface())]
+                .map(|wanted| standing::differences(wanted).unwrap());
+            assert_eq!((redirection, egress), (vec![], vec!["there is no table netdev tidegate".to_owned()]));
+            clear().unwrap();
+            assert_eq!(differences(&shared).unwrap()[0], ["there is no table inet tidegate"]);
+        });
+    }
 }

@@ -20,7 +20,7 @@ use crate::downstream::redirected::original_destination;
 
 #[test]
 fn tcp_to_any_address_arrives_with_where_it_was_going() {
-    inside("tcp_to_any_address_arrives_with_where_it_was_going", || {
+    inside("tests::tcp_to_any_address_arrives_with_where_it_was_going", || {
         let bound = close().unwrap();
         for going in ["1.2.3.4:443", "169.254.169.254:80", "0.1.2.3:9", "[2606:4700::1111]:22", "[64:ff9b::102:304]:5432"] {
             let going = address(going);
@@ -42,7 +42,7 @@ fn tcp_to_any_address_arrives_with_where_it_was_going() {
 /// What a program finds out about itself with `connect` and `getsockname` on UDP is an address that it may use.
 #[test]
 fn a_client_of_any_source_address_and_port_is_served() {
-    inside("a_client_of_any_source_address_and_port_is_served", || {
+    inside("tests::a_client_of_any_source_address_and_port_is_served", || {
         fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
         let bound = close().unwrap();
         let from = |source: &str, to: &str| {
@@ -70,7 +70,7 @@ fn a_client_of_any_source_address_and_port_is_served() {
 
 #[test]
 fn threat_38_a_connection_to_a_door_itself_is_seen_to_be_one() {
-    inside("threat_38_a_connection_to_a_door_itself_is_seen_to_be_one", || {
+    inside("tests::threat_38_a_connection_to_a_door_itself_is_seen_to_be_one", || {
         for listener in close().unwrap().transparent {
             let own = listener.local_addr().unwrap();
             let (_client, server) = connected(own, &listener);
@@ -81,7 +81,7 @@ fn threat_38_a_connection_to_a_door_itself_is_seen_to_be_one() {
 
 #[test]
 fn names_are_asked_for_here_whomever_one_asks() {
-    inside("names_are_asked_for_here_whomever_one_asks", || {
+    inside("tests::names_are_asked_for_here_whomever_one_asks", || {
         let bound = close().unwrap();
         for asked in ["8.8.8.8:53", "127.0.0.53:53", "127.0.0.1:53", "224.0.0.1:53", "[2001:4860:4860::8888]:53", "[::1]:53"] {
             let asked = address(asked);
@@ -107,7 +107,7 @@ fn names_are_asked_for_here_whomever_one_asks() {
 
 #[test]
 fn threat_34_what_no_door_takes_is_refused_at_once() {
-    inside("threat_34_what_no_door_takes_is_refused_at_once", || {
+    inside("tests::threat_34_what_no_door_takes_is_refused_at_once", || {
         let _bound = close().unwrap();
         let datagram = |to: &str| refusal(SocketType::DGRAM, None, to);
         for to in ["1.2.3.4:443", "1.2.3.4:123", "224.0.0.251:5353", "255.255.255.255:67", "169.254.1.1:1"] {
@@ -135,7 +135,7 @@ fn threat_34_what_no_door_takes_is_refused_at_once() {
 
 #[test]
 fn loopback_is_the_sandboxs_own() {
-    inside("loopback_is_the_sandboxs_own", || {
+    inside("tests::loopback_is_the_sandboxs_own", || {
         let _bound = close().unwrap();
         for own in ["127.0.0.1:5000", "127.1.2.3:5000", "[::1]:5000"] {
             let own = address(own);
@@ -162,7 +162,7 @@ fn loopback_is_the_sandboxs_own() {
 
 #[test]
 fn threat_35_without_ipv6_nothing_of_it_is_reached() {
-    inside("threat_35_without_ipv6_nothing_of_it_is_reached", || {
+    inside("tests::threat_35_without_ipv6_nothing_of_it_is_reached", || {
         for interface in ["all", "default", "lo"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1").unwrap();
         }
@@ -182,7 +182,7 @@ fn threat_35_without_ipv6_nothing_of_it_is_reached() {
 
 #[test]
 fn the_listeners_stand_where_they_are_looked_for() {
-    inside("the_listeners_stand_where_they_are_looked_for", || {
+    inside("tests::the_listeners_stand_where_they_are_looked_for", || {
         let bound = close().unwrap();
         assert_eq!(bound.proxy.local_addr().unwrap(), address("127.0.0.1:3128"));
         assert_eq!(bound.git.local_addr().unwrap(), address("127.0.0.1:3129"));
@@ -198,7 +198,7 @@ fn the_listeners_stand_where_they_are_looked_for() {
 
 #[test]
 fn a_namespace_that_is_in_use_is_left_alone() {
-    inside("a_namespace_that_is_in_use_is_left_alone", || {
+    inside("tests::a_namespace_that_is_in_use_is_left_alone", || {
         let _bound = close().unwrap();
         let obstacle = close().unwrap_err().to_string();
         assert_eq!(obstacle, "cannot close this network namespace: it is not new: loopback is up");
@@ -207,7 +207,7 @@ fn a_namespace_that_is_in_use_is_left_alone() {
 
 #[test]
 fn what_the_kernel_lacks_is_named_and_nothing_stands_half() {
-    inside("what_the_kernel_lacks_is_named_and_nothing_stands_half", || {
+    inside("tests::what_the_kernel_lacks_is_named_and_nothing_stands_half", || {
         let ports = Ports { transparent: 1, dns: 2 };
         let mut programme = Wanted::redirection(ports, None).programme();
         let at = programme.iter().position(|request| request.remedy.contains("CONFIG_NFT_REDIR")).unwrap();
@@ -224,7 +224,7 @@ fn what_the_kernel_lacks_is_named_and_nothing_stands_half() {
 }
 
 /// Runs a test of this file again in new namespaces, where it comes to `body`.
-fn inside(test: &str, body: impl FnOnce()) {
+pub(super) fn inside(test: &str, body: impl FnOnce()) {
     let here = fs::read_link("/proc/self/ns/net").unwrap().into_os_string();
     if let Some(outside) = env::var_os(OUTSIDE) {
         assert_ne!(here, outside);
@@ -240,7 +240,7 @@ fn inside(test: &str, body: impl FnOnce()) {
     for way in ways {
         let mut command = Command::new(way[0]);
         command.args(&way[1..]).arg(env::current_exe().unwrap());
-        command.args([&format!("confine::network::tests::{test}"), "--exact", "--nocapture"]).env(OUTSIDE, &here);
+        command.args([&format!("confine::network::{test}"), "--exact", "--nocapture"]).env(OUTSIDE, &here);
         let output = command.output().unwrap_or_else(|error| panic!("{}: {error}: install util-linux", way[0]));
         let shown = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(output.status.success() && shown.contains("1 passed"), "{way:?}: {shown}");

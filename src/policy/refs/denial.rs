@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ChangeKind, RefChange, RefRules, Refusal, quoted};
+use super::{RefChange, RefRules, Refusal, Rights, quoted};
 use crate::{
     github::{RepositoryName, push::RefName},
     reason::Reason,
@@ -48,9 +48,9 @@ impl PushDenial {
         }
     }
 
-    pub(super) fn of_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange], verdicts: &[Option<Refusal>]) -> Self {
+    pub(super) fn of_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange], verdicts: &[Option<Refusal<'_>>]) -> Self {
         let may_push = rules.shown();
-        let words = |refusal: &Option<Refusal>| match refusal {
+        let words = |refusal: &Option<Refusal<'_>>| match refusal {
             Some(refusal) => format!("policy: {}", refusal.words()),
             None => "not attempted: another ref was refused".to_owned(),
         };
@@ -64,8 +64,10 @@ impl PushDenial {
             [] => format!("This session may push nothing to {repository}."),
             entries => format!("This session may push: {}", entries.join(", ")),
         });
-        let allow_with = remedies(&refused().collect::<Vec<_>>());
-        Self { reason: Reason::RefNotGranted, repository: repository.clone(), refs, may_push, allow_with, advice }
+        let allow_with = remedies(rules.rights, &refused().collect::<Vec<_>>());
+        let unknown = refused().all(|(_, refusal)| refusal.is_unknown());
+        let reason = if unknown { Reason::PushNotJudgeable } else { Reason::RefNotGranted };
+        Self { reason, repository: repository.clone(), refs, may_push, allow_with, advice }
     }
 }
 
@@ -79,21 +81,28 @@ fn same(changes: &[RefChange], words: &str) -> Vec<(RefName, String)> {
     changes.iter().map(|change| (change.name.clone(), words.to_owned())).collect()
 }
 
-fn sentence(repository: &RepositoryName, name: &RefName, refusal: Refusal) -> String {
-    format!("{} of {repository}: {}.", name.as_str().escape_debug(), refusal.words())
+fn sentence(repository: &RepositoryName, name: &RefName, refusal: Refusal<'_>) -> String {
+    let ground = refusal.ground().map(|ground| format!("; {ground}")).unwrap_or_default();
+    format!("{} of {repository}: {}{ground}.", name.as_str().escape_debug(), refusal.words())
 }
 
-/// The lines of a grant that would allow it, a key each, with as many refs as advice names.
-fn remedies(refused: &[(&RefName, Refusal)]) -> Vec<String> {
-    let list = |(key, wanted): (&str, Refusal)| {
-        let names = refused.iter().filter(|(_, refusal)| *refusal == wanted).take(MAX_ADVICE).map(|(name, _)| quoted(name));
-        let names = names.collect::<Vec<_>>().join(", ");
-        (!names.is_empty()).then(|| format!("{key} = [{names}]"))
-    };
-    let rights = [ChangeKind::Create, ChangeKind::Update, ChangeKind::Force, ChangeKind::Delete].into_iter();
-    let lacking = rights.filter(|kind| refused.iter().any(|(_, refusal)| *refusal == Refusal::Change(*kind)));
-    let lists = [("push", Refusal::Ref), ("tags", Refusal::Tag)].into_iter().filter_map(list);
-    lists.chain(lacking.map(|kind| format!("{} = true", kind.as_str()))).collect()
+/// The lines of a grant that would allow it, a key each, with as many refs as advice names: entries that spell out what was pushed.
+fn remedies(rights: Rights, refused: &[(&RefName, Refusal<'_>)]) -> Vec<String> {
+    let list = |key: &str, entries: Vec<String>| (!entries.is_empty()).then(|| format!("{key} = [{}]", entries.join(", ")));
+    let push = refused.iter().filter_map(|(name, refusal)| match refusal {
+        Refusal::Ref | Refusal::Default(_) | Refusal::DefaultUnknown(_) => Some(quoted(name)),
+        Refusal::Change { kind, rights: own, .. } => Some(table(name, rights, own.with(*kind))),
+        Refusal::Tag | Refusal::TagStands | Refusal::Reserved => None,
+    });
+    let tags = refused.iter().filter(|(_, refusal)| *refusal == Refusal::Tag).map(|(name, _)| quoted(name));
+    [list("push", push.take(MAX_ADVICE).collect()), list("tags", tags.take(MAX_ADVICE).collect())].into_iter().flatten().collect()
+}
+
+/// An entry with the rights in which it differs from its repository's.
+fn table(name: &RefName, repository: Rights, own: Rights) -> String {
+    let keys = own.keys().into_iter().zip(repository.keys()).filter(|(own, repository)| own != repository);
+    let keys = keys.map(|((key, set), _)| format!(", {key} = {set}")).collect::<Vec<_>>().concat();
+    format!("{{ ref = {}{keys} }}", quoted(name))
 }
 
 /// Most refused refs that advice names one by one.

@@ -49,6 +49,24 @@ fn extended_error(answer: &Message) -> Option<(u16, String)> {
 }
 
 #[test]
+fn the_name_of_a_service_stands_for_its_host_where_no_address_is_asked_for() {
+    for (name, kind, host) in [
+        ("_http._tcp.pkg.test", RecordType::SRV, "pkg.test"),
+        ("_8443._https.pkg.test", RecordType::HTTPS, "pkg.test"),
+        ("_dmarc.pkg.test", RecordType::TXT, "pkg.test"),
+        // More is no service, and carries nothing but itself.
+        ("_a._b._c.pkg.test", RecordType::SRV, "_c.pkg.test"),
+        ("_http._tcp.pkg.test", RecordType::A, "_http._tcp.pkg.test"),
+    ] {
+        let question = question(&query(name, kind));
+        assert_eq!(question.name().as_str(), host, "{name} {kind}");
+        let answer = Message::from_vec(&question.answer(None)).unwrap();
+        assert_eq!((answer.queries[0].name().to_ascii(), answer.answers.len()), (format!("{name}."), 0));
+    }
+    assert!(matches!(problem(&octets(&query("_http._tcp.", RecordType::SRV))).0, DnsError::Name(_)));
+}
+
+#[test]
 fn a_question_is_read_and_answered_in_its_own_spelling() {
     let asked = query("WwW.eXample.TEST.", RecordType::A);
     let question = question(&asked);

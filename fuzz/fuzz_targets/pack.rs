@@ -1,0 +1,23 @@
+//! Pieces change nothing, what is read stays within its bounds, and no commit descends from one that is not there.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate::{
+    github::push::{ObjectFormat, ObjectId},
+    pack::{PackReader, Unproven},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((first, pack)) = bytes.split_first() else { return };
+    let format = if first & 1 == 0 { ObjectFormat::Sha1 } else { ObjectFormat::Sha256 };
+    let mut at_once = PackReader::new(format);
+    let whole = at_once.take(pack).and_then(|()| at_once.finish());
+    let mut piecewise = PackReader::new(format);
+    let pieces = pack.chunks(usize::from(first >> 1) + 1).try_for_each(|piece| piecewise.take(piece)).and_then(|()| piecewise.finish());
+    assert_eq!(whole.as_ref().err(), pieces.as_ref().err());
+    let (Ok(whole), Ok(pieces)) = (whole, pieces) else { return };
+    let id = |digit: &str| ObjectId::parse(digit.repeat(format.digits()).as_bytes()).unwrap();
+    let (old, new) = (id("1"), id("2"));
+    assert_eq!(whole.descent(&old, &new), Err(Unproven::Beyond(vec![new.clone()])));
+    assert_eq!(pieces.descent(&old, &new), whole.descent(&old, &new));
+});

@@ -1,0 +1,85 @@
+//! An upload that is kept until it is judged: in a file without a name, so that it is gone with whoever holds it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// What was kept of an upload, to be read from its beginning.
+pub(super) struct Spool {
+    file: File,
+    length: u64,
+    /// Of its session's, for as long as it is there.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Spool {
+    /// In this directory, for nobody but us.
+    pub(super) fn new(directory: &Path, place: Option<OwnedSemaphorePermit>) -> io::Result<Self> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let name = format!(".push-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = directory.join(name);
+        // One that was left behind is nobody's.
+        let _ = std::fs::remove_file(&path);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(Self { file, length: 0, _place: place })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Goes back to the beginning.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.file.rewind()
+    }
+
+    /// The octets that come next; none at the end.
+    pub(super) fn read(&mut self) -> io::Result<Bytes> {
+        let mut piece = vec![0; PIECE.min(usize::try_from(self.length).unwrap_or(PIECE))];
+        let length = self.file.read(&mut piece)?;
+        piece.truncate(length);
+        self.length = self.length.saturating_sub(length as u64);
+        if piece.is_empty() && self.length > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(piece.into())
+    }
+}
+
+/// Octets that are read at once.
+const PIECE: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again_and_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(directory.path(), None).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        let octets: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        octets.chunks(70_000).for_each(|piece| spool.write(piece).unwrap());
+        assert_eq!(spool.length(), octets.len() as u64);
+        spool.rewind().unwrap();
+        let mut read = Vec::new();
+        while spool.length() > 0 {
+            read.extend_from_slice(&spool.read().unwrap());
+        }
+        assert!(read == octets && spool.read().unwrap().is_empty());
+    }
+}
