@@ -1,6 +1,7 @@
 //! Git's requests to a repository: judged by the session's grant, sent to where the repository really is with the real credential,
 //! and refused in git's own words.
 
+mod content;
 mod body;
 mod default_branch;
 mod spool;
@@ -11,6 +12,7 @@ mod identity;
 mod errand;
 mod fetch;
 mod push;
+mod lfs;
 
 use std::sync::Arc;
 
@@ -27,10 +29,11 @@ use self::{
 use crate::{
     github::{
         self, RepositoryName, Service, check_content_type,
-        route::{Kind, Route},
+        route::{Kind, Route, Wanted},
     },
     passage::{Asked, Ending, Forge, Gate, Patient, Subject, Traffic},
-    policy::{DefaultBranch, RefChange},
+    policy::{DefaultBranch, LfsPermit, RefChange},
+    reason::Reason,
     respond::{Answer, Refusal},
 };
 
@@ -47,12 +50,18 @@ impl Visit<'_> {
     /// What begins here, to be held to the grants that come after.
     fn standing(&self, repository: &RepositoryName, service: Service) -> Standing {
         let (gate, subject) = (Arc::clone(self.gate), self.subject.clone());
-        Standing { gate, subject, repository: repository.clone(), service, changes: Vec::new(), default: DefaultBranch::Unknown }
+        Standing { gate, subject, repository: repository.clone(), service, changes: Vec::new(), default: DefaultBranch::Unknown, storage: None }
     }
 
     /// The same for a push, by what was known when it was judged.
     fn standing_push(&self, repository: &RepositoryName, changes: &[RefChange], default: &DefaultBranch) -> Standing {
         Standing { changes: changes.to_vec(), default: default.clone(), ..self.standing(repository, Service::ReceivePack) }
+    }
+
+    /// The same for what Git LFS moves ahead of a push.
+    fn standing_upload(&self, permit: &LfsPermit) -> Standing {
+        let standing = self.standing(permit.repository(), permit.service());
+        Standing { changes: permit.changes().to_vec(), default: DefaultBranch::Unasked, ..standing }
     }
 
     /// An upstream's answer on its way to the sandbox, for as long as it may stand and its request went on. Its end is recorded.
@@ -68,24 +77,34 @@ impl Visit<'_> {
     }
 }
 
-/// Answers one of git's requests, whose bytes are counted in `traffic`.
+/// Answers one of git's requests or of Git LFS's, whose bytes are counted in `traffic`.
 pub(crate) async fn serve(
     gate: &Arc<Gate>,
     subject: &Subject,
     asked: &mut Asked,
-    route: &Route,
+    wanted: Wanted,
     traffic: Traffic,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let on_disk = subject.governing.grant.find(&route.repository).is_some_and(|granted| granted.upstream_path.is_some());
-    asked.destination = gate.forges.of(&route.repository).filter(|_| !on_disk).map(Forge::destination);
+    let repository = wanted.repository();
+    let on_disk = repository.and_then(|name| subject.governing.grant.find(name)).is_some_and(|granted| granted.upstream_path.is_some());
+    asked.destination = repository.and_then(|name| gate.forges.of(name)).filter(|_| !on_disk).map(Forge::destination);
     let mut visit = Visit { gate, subject, asked, traffic: Arc::new(traffic) };
     let (awaited, version) = (Arc::new(()), request.version());
     let request = request.map(|body| Patient::new(body, version, gate.patience, &awaited));
+    match wanted {
+        Wanted::Git(route) => serve_git(&mut visit, &route, request).await,
+        Wanted::Lfs(..) if on_disk => Err(Refusal::new(Reason::PathNotAllowed, ON_DISK)),
+        Wanted::Lfs(repository, call) => lfs::serve(&mut visit, &repository, call, request).await,
+        Wanted::Object(handle) => lfs::transfer(&mut visit, None, handle, request).await,
+    }
+}
+
+async fn serve_git(visit: &mut Visit<'_>, route: &Route, request: Request<Asking>) -> Result<Response<Body>, Refusal> {
     match route.kind {
-        Kind::Advertisement(_) => fetch::advertise(&mut visit, route, &request).await,
-        Kind::Rpc(Service::UploadPack) => fetch::serve(&mut visit, route, request).await,
-        Kind::Rpc(Service::ReceivePack) => push::serve(&mut visit, route, request).await,
+        Kind::Advertisement(_) => fetch::advertise(visit, route, &request).await,
+        Kind::Rpc(Service::UploadPack) => fetch::serve(visit, route, request).await,
+        Kind::Rpc(Service::ReceivePack) => push::serve(visit, route, request).await,
     }
 }
 
@@ -106,3 +125,5 @@ fn check_body(service: Service, request: &Request<Asking>) -> Result<github::Con
         .map_err(|error| Refusal::new(error.reason(), format!("The request was refused: {error}.")))?;
     Ok(encoding)
 }
+
+const ON_DISK: &str = "This repository is served from the disk of this machine, where there is no Git LFS.";

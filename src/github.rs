@@ -7,9 +7,10 @@ mod pkt_line;
 
 pub mod hosts;
 pub mod identity;
+pub mod push;
+pub mod lfs;
 pub mod route;
 mod headers;
-pub mod push;
 pub mod report;
 pub mod advertisement;
 pub mod ls_refs;

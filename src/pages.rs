@@ -9,7 +9,8 @@ use crate::{
     audit::rfc3339,
     authority::LocalAuthority,
     destination::Name,
-    policy::{Approval, Denial, ForgeHosts, ForgePermit, Question, RequestFacts, decide_repository},
+    github::route::{Route, Wanted},
+    policy::{Approval, Denial, ForgeHosts, ForgePermit, LfsAct, Question, RequestFacts, decide_lfs, decide_repository},
     reason::{Reason, Verdict},
     respond::Answer,
     sessions::{Governing, Session},
@@ -172,9 +173,17 @@ fn decide(visit: &Visit<'_>, question: &Question) -> Result<Approval, Box<Denial
 fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) -> Result<Approval, Box<Denial>> {
     if let Some(method) = &question.method {
         let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
-        let route = permit.decide_request(&facts)?;
-        let public_read = visit.forge_hosts.public_read(&route.repository);
-        let _granted = decide_repository(&visit.governing.grant, &route.repository, route.kind.service(), public_read)?;
+        let grant = &visit.governing.grant;
+        let public_read = |repository| visit.forge_hosts.public_read(repository);
+        match permit.decide_request(&facts)? {
+            Wanted::Git(Route { repository, kind }) => {
+                let _granted = decide_repository(grant, &repository, kind.service(), public_read(&repository))?;
+            }
+            Wanted::Lfs(repository, call) => {
+                let _granted = decide_lfs(grant, &repository, &LfsAct::at_least(call), public_read(&repository))?;
+            }
+            Wanted::Object(_) => {}
+        }
     }
     Ok(Approval { rule: None, would_deny: None })
 }

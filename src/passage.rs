@@ -18,6 +18,7 @@ mod redirects;
 mod refusing;
 mod names;
 mod request;
+mod storage;
 mod websocket;
 mod tunnel;
 
@@ -53,7 +54,7 @@ use crate::{
     github::{
         RepositoryName, Service,
         push::{ObjectId, RefName},
-        route::Route,
+        route::Wanted,
     },
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
@@ -156,10 +157,14 @@ impl Asked {
         }
     }
 
-    /// It is one of git's requests.
-    pub(crate) fn is_for(&mut self, route: &Route) {
-        self.repository = Some(route.repository.clone());
-        self.kind = if route.kind.service() == Service::UploadPack { Kind::Fetch } else { Kind::Push };
+    /// It is one of git's requests, or of Git LFS's.
+    pub(crate) fn is_for(&mut self, wanted: &Wanted) {
+        self.repository = wanted.repository().cloned();
+        self.kind = match wanted {
+            Wanted::Git(route) if route.kind.service() == Service::UploadPack => Kind::Fetch,
+            Wanted::Git(_) => Kind::Push,
+            Wanted::Lfs(..) | Wanted::Object(_) => Kind::Lfs,
+        };
     }
 
     /// Who reads a refusal of it, and under which policy.

@@ -32,6 +32,7 @@ mod document;
 pub mod grant;
 mod repositories;
 mod identity;
+mod lfs;
 pub mod lists;
 
 mod conflicts;
@@ -54,6 +55,7 @@ pub use self::{
     forge::{ForgeHosts, ForgePermit, UnknownHost},
     identity::{Whereabouts, base_of, decide_identity},
     index::{ListKind, ShownEntry},
+    lfs::{LfsAct, LfsPermit, decide_lfs},
     names::{NameFacts, NamePermit},
     patterns::{Pattern, PatternError, Ports},
     permit::{Admitted, Interception, Permit},

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::{
     destination::Destination,
     downstream::{HeadFailure, HelloFailure},
+    github::lfs,
     limits::{Exhausted, Limited},
     policy::Denial,
     reason::{Reason, Verdict},
@@ -128,6 +129,8 @@ pub(crate) enum Reader {
     Git,
     /// A client of GitHub's API, which prints the `message` of a JSON object.
     Api,
+    /// Git LFS, which does the same, and takes 404 for what is not served.
+    Lfs,
 }
 
 /// A whole answer of our own, in bounded size.
@@ -154,27 +157,36 @@ impl Answer {
 
     /// The answer to whoever is refused: why, by which rule, and what would change it.
     pub(crate) fn refusal(refusal: &Refusal, context: &Context) -> Self {
-        let status = refusal.status.or(StatusCode::from_u16(refusal.reason().status()).ok()).unwrap_or(StatusCode::FORBIDDEN);
+        let unserved = context.reader == Reader::Lfs && refusal.reason() == Reason::PathNotAllowed;
+        let status = if unserved { StatusCode::NOT_FOUND } else { status_of(refusal) };
         let (content_type, body) = match context.reader {
             Reader::Client => (PLAIN_TEXT, format!("{}{}", facts(refusal, context), sentences(refusal))),
             Reader::Program => ("application/json", facts(refusal, context)),
             Reader::Git => (PLAIN_TEXT, sentences(refusal)),
             Reader::Api => ("application/json; charset=utf-8", of_api(refusal, status)),
+            Reader::Lfs => (lfs::CONTENT_TYPE, json!({ "message": advice(refusal).join(" ") }).to_string()),
         };
         let mut answer = Self::page(status, content_type, body);
         answer.closes = refusal.closes;
         answer.explain(refusal);
-        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && matches!(context.reader, Reader::Git | Reader::Api) {
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && matches!(context.reader, Reader::Git | Reader::Api | Reader::Lfs) {
             // For these this is an origin server.
             answer.status = StatusCode::UNAUTHORIZED;
             answer.headers.push((header::WWW_AUTHENTICATE, CHALLENGE.to_owned()));
+            if context.reader == Reader::Lfs {
+                answer.headers.push((LFS_AUTHENTICATE, CHALLENGE.to_owned()));
+            }
         } else if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             answer.headers.push((header::PROXY_AUTHENTICATE, CHALLENGE.to_owned()));
         } else {
             answer.closes = true;
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            let methods = if context.reader == Reader::Git { "GET, POST" } else { "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT" };
+            let methods = if matches!(context.reader, Reader::Git | Reader::Lfs) {
+                "GET, POST"
+            } else {
+                "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+            };
             answer.headers.push((header::ALLOW, methods.to_owned()));
         }
         answer
@@ -250,6 +262,11 @@ fn tls_alert(reason: Reason) -> [u8; 7] {
         Verdict::Allow | Verdict::Deny => ACCESS_DENIED,
     };
     [21, 3, 3, 0, 2, 2, description]
+}
+
+/// The upstream's own status, or that of the reason.
+fn status_of(refusal: &Refusal) -> StatusCode {
+    refusal.status.or(StatusCode::from_u16(refusal.reason().status()).ok()).unwrap_or(StatusCode::FORBIDDEN)
 }
 
 /// Whole sentences for people, a line each, the remedy included.
@@ -329,6 +346,7 @@ const PAGES: &str = "http://tidegate.internal/refusals";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const CHALLENGE: &str = "Basic realm=\"tidegate\", charset=\"UTF-8\"";
 const X_DENY_REASON: header::HeaderName = header::HeaderName::from_static("x-deny-reason");
+const LFS_AUTHENTICATE: header::HeaderName = header::HeaderName::from_static("lfs-authenticate");
 const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");
 /// Most characters of a sentence that go into `Proxy-Status`.
 const MAX_DETAILS: usize = 400;

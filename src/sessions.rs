@@ -9,6 +9,7 @@ mod redirects;
 mod heads;
 mod turns;
 pub(crate) mod synthetic;
+pub(crate) mod transfers;
 mod session;
 mod error;
 mod holders;

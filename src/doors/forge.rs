@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     gateway::{self, Body},
+    github::lfs,
     metrics::{Door, Kind},
     passage::{Asked, Gate, Subject, Traffic, Visitor},
     policy::{ForgePermit, RequestFacts},
@@ -34,6 +35,9 @@ pub(super) fn asked(door: Door, permit: &ForgePermit, path: &str) -> Asked {
     let reads_json = permit.is_api() || path.starts_with("/api/");
     let mut asked = Asked::new(door, if permit.is_api() { Kind::Api } else { Kind::Http });
     asked.reader = if reads_json { Reader::Api } else { Reader::Git };
+    if !permit.is_api() && lfs::is_path(path) {
+        (asked.reader, asked.kind) = (Reader::Lfs, Kind::Lfs);
+    }
     asked.destination = Some(permit.destination().clone());
     asked
 }
@@ -43,7 +47,7 @@ pub(super) async fn answer(visitor: &Visitor, tunnel: &Tunnel, request: Request<
     let path = request.uri().path();
     let mut asked = asked(visitor.door, &tunnel.permit, path);
     asked.method = Some(request.method().as_str().into());
-    asked.path = Some(path.into());
+    asked.path = Some(lfs::without_handle(path).into());
     match exchange(&visitor.gate, tunnel, request, &mut asked).await {
         Ok(response) => response,
         Err(refusal) => gateway::whole(visitor.gate.refuse(Some(&tunnel.subject), &asked, refusal)),
@@ -62,12 +66,12 @@ async fn exchange(gate: &Arc<Gate>, tunnel: &Tunnel, request: Request<Incoming>,
         origin_form: &origin_form,
         body_length: None,
     };
-    let route = tunnel.permit.decide_request(&facts)?;
-    asked.is_for(&route);
+    let wanted = tunnel.permit.decide_request(&facts)?;
+    asked.is_for(&wanted);
     check_credentials(gate, &subject, request.headers())?;
     // Each stream holds a connection upstream, however many of them share one of the sandbox's.
     let place = if shares_connection { Some(gate.within(subject.session.limits().exchange())?) } else { None };
-    let response = gateway::serve(gate, &subject, asked, &route, Traffic::part_of(&tunnel.traffic), request).await?;
+    let response = gateway::serve(gate, &subject, asked, wanted, Traffic::part_of(&tunnel.traffic), request).await?;
     Ok(response.map(|body| Sent { body, _held: place }.boxed_unsync()))
 }
 

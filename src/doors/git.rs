@@ -12,9 +12,11 @@ use crate::{
     destination::Destination,
     downstream::Downstream,
     gateway::{self, Body},
+    github::{lfs, route::Wanted},
+    metrics::Kind,
     passage::{Asked, Subject, Visitor, is_pages},
     reason::Reason,
-    respond::Refusal,
+    respond::{Reader, Refusal},
 };
 
 /// Serves the requests of a connection. Gives it back when something else comes next.
@@ -25,7 +27,7 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, downstream: Downstream, draini
 async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Response<Body> {
     let mut asked = asked(visitor.door);
     asked.method = Some(request.method().as_str().into());
-    asked.path = Some(request.uri().path().into());
+    asked.path = Some(lfs::without_handle(request.uri().path()).into());
     let mut subject = None;
     match exchange(visitor, request, &mut asked, &mut subject).await {
         Ok(response) => response,
@@ -42,14 +44,22 @@ async fn exchange(
 ) -> Result<Response<Body>, Refusal> {
     let origin_form = request.uri().to_string();
     let is_page = names_pages(&request);
-    let route = match visitor.gate.forge_hosts.read_route(request.method().as_str(), &origin_form) {
-        Err(denial) if !is_page && denial.reason == Reason::BadRequest => return Err(denial.into()),
-        route => route,
-    };
-    if let Ok(route) = &route {
-        asked.is_for(route);
+    let path = request.uri().path();
+    if !is_page && (lfs::is_path(path) || path.starts_with(lfs::HANDLES)) {
+        (asked.reader, asked.kind) = (Reader::Lfs, Kind::Lfs);
     }
-    let credentials: Vec<_> = request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    let wanted = match visitor.gate.forge_hosts.read_route(request.method().as_str(), &origin_form) {
+        Err(denial) if !is_page && denial.reason == Reason::BadRequest => return Err(denial.into()),
+        wanted => wanted,
+    };
+    if let Ok(wanted) = &wanted {
+        asked.is_for(wanted);
+    }
+    let mut credentials: Vec<_> = request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    if matches!(wanted, Ok(Wanted::Object(_))) {
+        // What the client is told to send again, it may send of its own accord besides.
+        credentials.dedup();
+    }
     if credentials.len() > 1 {
         return Err(Refusal::new(Reason::BadRequest, "Authorization was sent more than once."));
     }
@@ -58,7 +68,7 @@ async fn exchange(
         let response = serving::page(&visitor.gate, subject, request, &origin_form).await?;
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
-    gateway::serve(&visitor.gate, subject, asked, &route?, visitor.gate.traffic(subject), request).await
+    gateway::serve(&visitor.gate, subject, asked, wanted?, visitor.gate.traffic(subject), request).await
 }
 
 /// Whether a request is for this proxy's own pages.

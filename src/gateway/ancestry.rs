@@ -136,7 +136,7 @@ async fn ask(
     errand.protocol = Some(ProtocolVersion::V2);
     let own = visit.gate.traffic(visit.subject).into();
     let request = fetch::commits(format, missing, old);
-    let answer = errand.run(visit, Upload::whole(request.into(), &own)).await.map_err(|trouble| trouble.refusal)?;
+    let answer = errand.run(visit, Upload::whole(request.into(), &own).0).await.map_err(|trouble| trouble.refusal)?;
     let untold = || Refusal::new(Reason::PushNotJudgeable, UNTOLD);
     read(answer.into_body(), PackReader::new(format)).await.ok_or_else(untold)
 }

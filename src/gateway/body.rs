@@ -17,11 +17,12 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::spool::Spool;
+use super::{content::Content, spool::Spool};
 use crate::{
     passage::{Ending, Metered, Patient, Spent, Traffic},
     respond::Refusal,
     sessions::Turn,
+    upstream::BodyFault,
 };
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -36,6 +37,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(super) struct Upload {
     metered: Metered,
     rest: Option<Source>,
+    /// What the rest is held to.
+    content: Option<Content>,
     /// Gets what is left of the sandbox's upload, if the upstream takes no more of it.
     back: Option<oneshot::Sender<Asking>>,
 }
@@ -77,26 +80,33 @@ impl HttpBody for Source {
 impl Upload {
     /// No body at all.
     pub(super) fn none(traffic: &Arc<Traffic>) -> Self {
-        Self::whole(Bytes::new(), traffic)
+        Self::whole(Bytes::new(), traffic).0
     }
 
-    /// A body of our own.
-    pub(super) fn whole(bytes: Bytes, traffic: &Arc<Traffic>) -> Self {
-        Self { metered: Metered::up(traffic, bytes).0, rest: None, back: None }
+    /// What was written here and nothing else, and what tells that the session may send no more.
+    pub(super) fn whole(written: Bytes, traffic: &Arc<Traffic>) -> (Self, Spent) {
+        let (metered, spent) = Metered::up(traffic, written);
+        (Self { metered, rest: None, content: None, back: None }, spent)
     }
 
     /// The upload, what comes of its rest, and what tells that the session may send no more.
     pub(super) fn new(first: Bytes, rest: Asking, traffic: &Arc<Traffic>) -> (Self, Rest, Spent) {
         let (back, left) = oneshot::channel();
         let (metered, spent) = Metered::up(traffic, first);
-        (Self { metered, rest: Some(Source::Sandbox(rest)), back: Some(back) }, Rest(left), spent)
+        (Self { metered, rest: Some(Source::Sandbox(rest)), content: None, back: Some(back) }, Rest(left), spent)
     }
 
     /// The same of what was kept: nothing is left of what the sandbox sent.
     pub(super) fn kept(first: Bytes, spool: Spool, traffic: &Arc<Traffic>) -> (Self, Rest, Spent) {
         let (_, left) = oneshot::channel();
         let (metered, spent) = Metered::up(traffic, first);
-        (Self { metered, rest: Some(Source::Kept(spool)), back: None }, Rest(left), spent)
+        (Self { metered, rest: Some(Source::Kept(spool)), content: None, back: None }, Rest(left), spent)
+    }
+
+    /// The same, whose rest is this object and nothing else.
+    pub(super) fn holding(mut self, content: Content) -> Self {
+        self.content = Some(content);
+        self
     }
 }
 
@@ -111,21 +121,40 @@ impl HttpBody for Upload {
                 return Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)));
             }
             let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-            let Some(frame) = ready!(Pin::new(rest).poll_frame(context)?) else { return Poll::Ready(None) };
+            let Some(frame) = ready!(Pin::new(rest).poll_frame(context)?) else {
+                return Poll::Ready(held_to(&mut this.content, None).err().map(|fault| Err(fault.into())));
+            };
             // What follows a body as trailers means nothing to git.
             if let Ok(data) = frame.into_data() {
-                this.metered.push(data);
+                this.metered.push(held_to(&mut this.content, Some(data))?);
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.metered.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.metered.is_empty() && left_of(self.content.as_ref()) == 0 && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.metered.before(&self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint))
+        let rest = match &self.content {
+            Some(content) => SizeHint::with_exact(content.left()),
+            None => self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint),
+        };
+        self.metered.before(&rest)
     }
+}
+
+/// What may go on of a piece, or of a body that has ended.
+fn held_to(content: &mut Option<Content>, piece: Option<Bytes>) -> Result<Bytes, BodyFault> {
+    match (content, piece) {
+        (Some(content), Some(piece)) => content.pass(piece),
+        (Some(content), None) => content.end().map(|()| Bytes::new()),
+        (None, piece) => Ok(piece.unwrap_or_default()),
+    }
+}
+
+fn left_of(content: Option<&Content>) -> u64 {
+    content.map_or(0, Content::left)
 }
 
 impl Drop for Upload {
@@ -169,6 +198,8 @@ pub(super) async fn drain(mut body: Asking) {
 pub(super) struct Download {
     metered: Metered,
     rest: Body,
+    /// What the rest is held to.
+    content: Option<Content>,
     withdrawn: Pin<Box<dyn Future<Output = Refusal> + Send>>,
     ending: Option<Ending>,
     /// Of a push: other pushes to the same refs wait until its answer is over.
@@ -180,7 +211,13 @@ pub(super) struct Download {
 impl Download {
     /// `first`, then `rest`, until `withdrawn` ends.
     pub(super) fn new(first: Bytes, rest: Body, withdrawn: impl Future<Output = Refusal> + Send + 'static, traffic: &Arc<Traffic>) -> Self {
-        Self { metered: Metered::down(traffic, first), rest, withdrawn: Box::pin(withdrawn), ending: None, turn: None, draining: None }
+        let withdrawn = Box::pin(withdrawn);
+        Self { metered: Metered::down(traffic, first), rest, content: None, withdrawn, ending: None, turn: None, draining: None }
+    }
+
+    /// The same, whose rest is this object and nothing else: what is another one breaks off before its last octet.
+    pub(super) fn holding(self, content: Content) -> Self {
+        Self { content: Some(content), ..self }
     }
 
     /// The same, whose end is recorded.
@@ -196,6 +233,16 @@ impl Download {
     /// The same, which ends once the upload was read to its end: a client that still sends would lose an answer that came early.
     pub(super) fn after(self, upload: Rest) -> Self {
         Self { draining: Some(Box::pin(upload.drain())), ..self }
+    }
+}
+
+impl Download {
+    /// Ends it, which is on record.
+    fn give_up(&mut self, fault: BodyFault) -> BoxError {
+        if let Some(ending) = &mut self.ending {
+            ending.refuse(Refusal::new(fault.reason, fault.detail.clone()));
+        }
+        fault.into()
     }
 }
 
@@ -216,9 +263,14 @@ impl HttpBody for Download {
             if let Some(data) = ready!(this.metered.poll_next(context)) {
                 return Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)));
             }
-            let Some(frame) = ready!(Pin::new(&mut this.rest).poll_frame(context)?) else { break };
-            if let Ok(data) = frame.into_data() {
-                this.metered.push(data);
+            let piece = ready!(Pin::new(&mut this.rest).poll_frame(context)?).map(Frame::into_data);
+            let ended = piece.is_none();
+            match held_to(&mut this.content, piece.map(Result::unwrap_or_default)) {
+                Ok(data) => this.metered.push(data),
+                Err(fault) => return Poll::Ready(Some(Err(this.give_up(fault)))),
+            }
+            if ended {
+                break;
             }
         }
         // Whoever answers holds the upload.
@@ -232,7 +284,7 @@ impl HttpBody for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.metered.is_empty() && self.rest.is_end_stream() && self.draining.is_none()
+        self.metered.is_empty() && left_of(self.content.as_ref()) == 0 && self.rest.is_end_stream() && self.draining.is_none()
     }
 
     /// Not known as long as something is to be done after the last octet.
@@ -240,7 +292,8 @@ impl HttpBody for Download {
         if self.draining.is_some() {
             return SizeHint::default();
         }
-        self.metered.before(&self.rest.size_hint())
+        let rest = self.content.as_ref().map_or_else(|| self.rest.size_hint(), |content| SizeHint::with_exact(content.left()));
+        self.metered.before(&rest)
     }
 }
 

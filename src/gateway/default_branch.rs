@@ -53,7 +53,7 @@ async fn ask(
     errand.protocol = Some(ProtocolVersion::V2);
     // Our own octets: the push has sent none yet.
     let own = Arc::new(visit.gate.traffic(visit.subject));
-    let upload = Upload::whole(ls_refs::request(format, []).into(), &own);
+    let (upload, _) = Upload::whole(ls_refs::request(format, []).into(), &own);
     let answer = errand.run(visit, upload).await.map_err(|trouble| trouble.refusal)?;
     Ok(read(answer.into_body()).await)
 }

@@ -102,8 +102,7 @@ impl Errand {
         let answer = if let Some(path) = granted.and_then(|granted| granted.upstream_path.as_deref()) {
             self.ask_disk(visit, path, body).await?
         } else {
-            let forge = visit.gate.forges.of(self.repository()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))?;
-            self.ask_forge(visit, forge, body).await?
+            self.ask_forge(visit, forge(visit, self.repository())?, body).await?
         };
         let status = answer.status();
         self.judge(visit, answer).map_err(|refusal| Trouble { refusal, answered: Some(status) })
@@ -186,7 +185,7 @@ impl Errand {
         let values = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let encoded = values(header::CONTENT_ENCODING).any(|value| value != b"identity");
         if parts.status != StatusCode::OK || encoded {
-            return Err(self.explain(visit, parts.status, &parts.headers));
+            return Err(explain(visit, (self.repository(), self.is_public()), parts.status, &parts.headers));
         }
         check_answer_type(self.kind, values(header::CONTENT_TYPE)).map_err(|error| {
             Refusal::new(Reason::UpstreamClosed, format!("{} gave an answer that is not git's: {error}.", upstream(visit)))
@@ -196,44 +195,58 @@ impl Errand {
         answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         Ok(answer)
     }
+}
 
-    /// What an answer without what was asked for means. No word of its body is shown.
-    fn explain(&self, visit: &Visit<'_>, status: StatusCode, headers: &HeaderMap) -> Refusal {
-        let (upstream, repository) = (upstream(visit), self.repository());
-        let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
-        match status.as_u16() {
-            300..=399 => {
-                let forge = visit.gate.forges.of(repository);
-                let to = forge.and_then(|forge| read_moved(forge, headers)).filter(|to| to.path() != repository.path());
-                let to = to.map(|to| format!(" to {}", to.path())).unwrap_or_default();
-                let text = format!("{repository} has moved{to} on {upstream}; this session's grant is for the name that it had.");
-                Refusal::new(Reason::RepositoryNotGranted, text)
-            }
-            404 => trouble(Reason::CredentialUnavailable, format!("{upstream} has no {repository}, or shows it to others only.")),
-            401 if self.is_public() => Refusal {
-                status: Some(StatusCode::NOT_FOUND),
-                ..Refusal::new(
-                    Reason::RepositoryNotGranted,
-                    format!("{upstream} shows {repository} to nobody without a credential, and this session has no grant for it."),
-                )
-            },
-            code @ (401 | 403) => {
-                let text =
-                    format!("{upstream} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
-                Refusal::new(Reason::CredentialUnavailable, text)
-            }
-            429 | 503 => {
-                let wait = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                let refusal = trouble(Reason::UpstreamClosed, format!("{upstream} answered {status} and can be asked again later."));
-                Refusal { retry_after: wait.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_WAIT))), ..refusal }
-            }
-            _ => Refusal::new(Reason::UpstreamClosed, format!("{upstream} answered {status}, which is not git's.")),
+/// What an answer without what was asked for means. No word of its body is shown.
+pub(super) fn explain(
+    visit: &Visit<'_>,
+    (repository, is_public): (&RepositoryName, bool),
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Refusal {
+    let upstream = upstream(visit);
+    let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
+    match status.as_u16() {
+        300..=399 => {
+            let forge = visit.gate.forges.of(repository);
+            let to = forge.and_then(|forge| read_moved(forge, headers)).filter(|to| to.path() != repository.path());
+            let to = to.map(|to| format!(" to {}", to.path())).unwrap_or_default();
+            let text = format!("{repository} has moved{to} on {upstream}; this session's grant is for the name that it had.");
+            Refusal::new(Reason::RepositoryNotGranted, text)
         }
+        404 => trouble(Reason::CredentialUnavailable, format!("{upstream} has no {repository}, or shows it to others only.")),
+        401 if is_public => Refusal {
+            status: Some(StatusCode::NOT_FOUND),
+            ..Refusal::new(
+                Reason::RepositoryNotGranted,
+                format!("{upstream} shows {repository} to nobody without a credential, and this session has no grant for it."),
+            )
+        },
+        code @ (401 | 403) => {
+            let text = format!("{upstream} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
+            Refusal::new(Reason::CredentialUnavailable, text)
+        }
+        429 | 503 => {
+            let refusal = trouble(Reason::UpstreamClosed, format!("{upstream} answered {status} and can be asked again later."));
+            Refusal { retry_after: wait(headers), ..refusal }
+        }
+        _ => Refusal::new(Reason::UpstreamClosed, format!("{upstream} answered {status}, which is not git's.")),
     }
 }
 
+/// How long an upstream wants to be left alone.
+pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(MAX_WAIT)))
+}
+
+/// The GitHub that has a repository.
+pub(super) fn forge<'v>(visit: &Visit<'v>, repository: &RepositoryName) -> Result<&'v Forge, Refusal> {
+    visit.gate.forges.of(repository).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))
+}
+
 /// What the upstream is called in front of the sandbox.
-fn upstream(visit: &Visit<'_>) -> String {
+pub(super) fn upstream(visit: &Visit<'_>) -> String {
     visit.asked.destination.as_ref().map_or_else(|| "The repository's server".to_owned(), |destination| destination.host.to_string())
 }
 
@@ -248,7 +261,7 @@ fn refuse_backend(error: &BackendError) -> Refusal {
 }
 
 /// What the client calls itself, by which servers know it: one product and its version, too short to carry a token.
-fn user_agent(headers: &HeaderMap) -> HeaderValue {
+pub(super) fn user_agent(headers: &HeaderMap) -> HeaderValue {
     let spelled = |word: &str| {
         (1..=MAX_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };

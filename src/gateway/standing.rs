@@ -5,8 +5,9 @@ use std::{sync::Arc, time::SystemTime};
 use crate::{
     github::{RepositoryName, Service},
     passage::{Gate, Subject, withdrawn},
-    policy::{DefaultBranch, Denial, RefChange, decide_push, decide_repository},
+    policy::{DefaultBranch, Denial, LfsPermit, RefChange, decide_push, decide_repository},
     respond::Refusal,
+    sessions::transfers::Transfer,
 };
 
 /// A fetch or a push that is under way.
@@ -20,6 +21,8 @@ pub(super) struct Standing {
     pub(super) changes: Vec<RefChange>,
     /// As it was known when the push was judged.
     pub(super) default: DefaultBranch,
+    /// Where an object goes on its way, and by what leave.
+    pub(super) storage: Option<(Arc<LfsPermit>, Arc<Transfer>)>,
 }
 
 impl Standing {
@@ -29,8 +32,12 @@ impl Standing {
     }
 
     fn judge(&self) -> Result<Option<SystemTime>, Refusal> {
-        let Self { gate, subject, repository, service, changes, default } = self;
-        let governing = gate.again(subject)?.governing;
+        let Self { gate, subject, repository, service, changes, default, storage } = self;
+        let now = gate.again(subject)?;
+        if let Some((permit, transfer)) = storage {
+            let _still = now.policy().decide_storage(permit, &transfer.action.href, (gate.clock)())?;
+        }
+        let governing = now.governing;
         // What began with a credential does not go on as what anybody may read.
         let was_granted = subject.governing.grant.reach(repository).is_some();
         let public_read = !was_granted && gate.forge_hosts.public_read(repository);

@@ -65,7 +65,7 @@ async fn list(visit: &Visit<'_>, permit: RepositoryPermit, refs: &[RefName]) -> 
     let mut errand = Errand::fetch(permit, &HeaderMap::new());
     errand.protocol = Some(ProtocolVersion::V2);
     let request = ls_refs::request(ObjectFormat::Sha1, refs.iter().take(MAX_REFS));
-    let answer = errand.run(visit, Upload::whole(request.into(), &visit.traffic)).await.ok()?;
+    let answer = errand.run(visit, Upload::whole(request.into(), &visit.traffic).0).await.ok()?;
     default_branch::read(answer.into_body()).await
 }
 

@@ -1,8 +1,11 @@
-//! Which of git's own requests (its `http-protocol`) a request is, or that it is none.
+//! Which of git's own requests (its `http-protocol`) a request is, or of Git LFS's, or that it is none.
 
 use std::fmt;
 
-use super::{NameError, RepositoryName, Service, host};
+use super::{
+    NameError, RepositoryName, Service, host,
+    lfs::{self, Call, Handle},
+};
 use crate::{reason::Reason, wire::excerpt};
 
 /// One of git's requests.
@@ -29,26 +32,85 @@ impl Kind {
     }
 }
 
-/// Reads a request below `/git/OWNER/NAME` or `/git/HOST/OWNER/NAME`, given its method and its target in origin-form. A first segment
-/// with a dot is a host's name: no owner has one.
-///
-/// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The
-/// query is `service` once, with a name that is known, and only where refs are asked for.
-pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
-    parse_below(PREFIX, true, method, target)
+/// A request that is served at a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    Git(Route),
+    Lfs(RepositoryName, Call),
+    /// An object of Git LFS's, by a link that an answer of ours named.
+    Object(Handle),
+}
+
+impl Wanted {
+    /// The same, its repository called as `name` has it.
+    pub fn calling<E>(self, name: impl FnOnce(RepositoryName) -> Result<RepositoryName, E>) -> Result<Self, E> {
+        Ok(match self {
+            Self::Git(Route { repository, kind }) => Self::Git(Route { repository: name(repository)?, kind }),
+            Self::Lfs(repository, call) => Self::Lfs(name(repository)?, call),
+            Self::Object(handle) => Self::Object(handle),
+        })
+    }
+
+    /// The repository that its path names.
+    pub fn repository(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Git(route) => Some(&route.repository),
+            Self::Lfs(repository, _) => Some(repository),
+            Self::Object(_) => None,
+        }
+    }
+}
+
+/// Reads a request of git's or of Git LFS's below `/git/`, given its method and its target in origin-form. As in [`parse`] nothing
+/// is decoded; below `info/lfs/` only a question for locks has a query, which is the caller's to read.
+pub fn read(method: &str, target: &str) -> Result<Wanted, RouteError> {
+    let Some(below) = target.strip_prefix(lfs::HANDLES) else { return read_below(PREFIX, true, method, target) };
+    let handle = Handle::parse(below).ok_or_else(|| RouteError::Unknown(excerpt(target.as_bytes())))?;
+    Call::parse(method, &Call::Transfer(handle).to_string()).map_err(|wanted| misused(method, target, wanted))?;
+    Ok(Wanted::Object(handle))
 }
 
 /// The same on the host of a GitHub, where repositories stand at the root and among much else.
-pub fn parse_on_host(method: &str, target: &str) -> Result<Route, RouteError> {
+pub fn read_on_host(method: &str, target: &str) -> Result<Wanted, RouteError> {
     let path = target.split('?').next().unwrap_or_default();
-    if ENDS.iter().any(|end| path.ends_with(end)) {
-        parse_below("/", false, method, target)
+    if lfs::is_path(path) || ENDS.iter().any(|end| path.ends_with(end)) {
+        read_below("/", false, method, target)
     } else {
         Err(RouteError::Page(excerpt(path.as_bytes())))
     }
 }
 
-fn parse_below(prefix: &str, names_host: bool, method: &str, target: &str) -> Result<Route, RouteError> {
+fn read_below(prefix: &str, names_host: bool, method: &str, target: &str) -> Result<Wanted, RouteError> {
+    let (repository, rest, query) = split(prefix, names_host, target)?;
+    let Some(below) = rest.strip_prefix(INFO_LFS) else {
+        return parse_rest(repository, rest, query, method).map(Wanted::Git);
+    };
+    let call = Call::parse(method, below).map_err(|wanted| misused(method, rest, wanted))?;
+    match query.filter(|_| call != Call::Locks) {
+        Some(query) => Err(RouteError::Query(excerpt(query.as_bytes()))),
+        None => Ok(Wanted::Lfs(repository, call)),
+    }
+}
+
+/// Reads a request of git's below `/git/OWNER/NAME` or `/git/HOST/OWNER/NAME`, given its method and its target in origin-form. A first
+/// segment with a dot is a host's name: no owner has one.
+///
+/// Nothing is decoded or normalised: a path that would have to be is refused, since two readers could do it differently. The
+/// query is `service` once, with a name that is known, and only where refs are asked for.
+pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
+    let (repository, rest, query) = split(PREFIX, true, target)?;
+    parse_rest(repository, rest, query, method)
+}
+
+fn misused(method: &str, rest: &str, wanted: Option<&'static str>) -> RouteError {
+    match wanted {
+        Some(wanted) => RouteError::Method(excerpt(method.as_bytes()), wanted),
+        None => RouteError::Unknown(excerpt(rest.as_bytes())),
+    }
+}
+
+/// The repository, what of the path is left behind it, and the query.
+fn split<'t>(prefix: &str, names_host: bool, target: &'t str) -> Result<(RepositoryName, &'t str, Option<&'t str>), RouteError> {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
@@ -61,8 +123,10 @@ fn parse_below(prefix: &str, names_host: bool, method: &str, target: &str) -> Re
     };
     let mut segments = below.splitn(3, '/');
     let (owner, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
-    let repository = RepositoryName::from_parts(owner, name)?.at(at);
-    let rest = segments.next().unwrap_or_default();
+    Ok((RepositoryName::from_parts(owner, name)?.at(at), segments.next().unwrap_or_default(), query))
+}
+
+fn parse_rest(repository: RepositoryName, rest: &str, query: Option<&str>, method: &str) -> Result<Route, RouteError> {
     let kind = match (rest, Service::parse(rest)) {
         (INFO_REFS, _) => Kind::Advertisement(parse_query(query)?),
         (_, Some(_)) if query.is_some() => return Err(RouteError::Query(excerpt(query.unwrap_or_default().as_bytes()))),
@@ -152,7 +216,7 @@ impl fmt::Display for RouteError {
             Self::Query(query) => write!(f, "the query is service=NAME once and nothing else where refs are asked for: \"{query}\""),
             Self::Service(name) => write!(f, "the services are git-upload-pack and git-receive-pack: \"{name}\""),
             Self::Dumb(what) => write!(f, "dumb HTTP is not served, use a git of version 1.6.6 or later: \"{what}\""),
-            Self::Unknown(what) => write!(f, "none of git's requests: \"{what}\""),
+            Self::Unknown(what) => write!(f, "none of git's requests, and none of Git LFS's: \"{what}\""),
             Self::Method(method, wanted) => write!(f, "this is asked for with {wanted}: \"{method}\""),
         }
     }
@@ -170,6 +234,9 @@ pub const MAX_PATH: usize = 256;
 const PREFIX: &str = "/git/";
 
 const INFO_REFS: &str = "info/refs";
+
+/// Where Git LFS asks.
+const INFO_LFS: &str = "info/lfs/";
 
 /// How every path of git's ends.
 const ENDS: [&str; 3] = ["/info/refs", "/git-upload-pack", "/git-receive-pack"];

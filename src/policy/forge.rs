@@ -13,7 +13,7 @@ use crate::{
     destination::{Destination, Host, Name},
     github::{
         RepositoryName,
-        route::{self, Route, RouteError},
+        route::{self, RouteError, Wanted},
     },
     reason::Reason,
 };
@@ -92,15 +92,14 @@ impl ForgeHosts {
         }
     }
 
-    /// Which request of git's it is that the git door is asked for.
+    /// Which request it is that the git door is asked for.
     ///
     /// # Errors
-    /// Those of [`route::parse`]; a repository at a host that is none of these.
-    pub fn read_route(&self, method: &str, origin_form: &str) -> Result<Route, Box<Denial>> {
-        let Route { repository, kind } = route::parse(method, origin_form).map_err(|error| no_route(&error))?;
-        let located = self.locate(repository);
-        let repository = located.map_err(|error| Denial::new(Reason::RepositoryNotGranted, format!("No session has a grant: {error}.")))?;
-        Ok(Route { repository, kind })
+    /// Those of [`route::read`]; a repository at a host that is none of these.
+    pub fn read_route(&self, method: &str, origin_form: &str) -> Result<Wanted, Box<Denial>> {
+        let wanted = route::read(method, origin_form).map_err(|error| no_route(&error))?;
+        let deny = |error| Box::new(Denial::new(Reason::RepositoryNotGranted, format!("No session has a grant: {error}.")));
+        wanted.calling(|repository| self.locate(repository).map_err(deny))
     }
 
     /// Judges a connection or a plain request; `None` where it leads elsewhere, which is a policy's to judge.
@@ -187,8 +186,8 @@ impl ForgePermit {
     ///
     /// # Errors
     /// [`Reason::MethodRefused`], [`Reason::BadRequest`], [`Reason::Misdirected`] as for any host; [`Reason::ApiNotAllowed`] for
-    /// whatever is no request of git's; those of [`route::parse_on_host`].
-    pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Route, Box<Denial>> {
+    /// whatever is no request of git's; those of [`route::read_on_host`].
+    pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Wanted, Box<Denial>> {
         self.interception().expectation().decide_request(facts)?;
         let (host, forge) = (&self.destination.host, self.forge.as_str());
         let deny = |reason, detail: String| Box::new(Denial::new(reason, detail).of(&self.destination));
@@ -202,9 +201,9 @@ impl ForgePermit {
                 format!("This version of Tidegate serves nothing of {what} at {host}, only git at https://{forge}/OWNER/NAME.git.");
             return Err(deny(Reason::ApiNotAllowed, detail));
         }
-        let Route { repository, kind } =
-            route::parse_on_host(facts.method, facts.origin_form).map_err(|error| Box::new(no_route(&error).of(&self.destination)))?;
-        Ok(Route { repository: repository.at((!self.is_first).then(|| self.forge.clone())), kind })
+        let wanted =
+            route::read_on_host(facts.method, facts.origin_form).map_err(|error| Box::new(no_route(&error).of(&self.destination)))?;
+        wanted.calling(|repository| Ok(repository.at((!self.is_first).then(|| self.forge.clone()))))
     }
 }
 

@@ -89,6 +89,8 @@ pub enum DefaultBranch {
     /// It was not asked for, or could not be learnt: no pattern reaches any ref then.
     Unknown,
     Named(RefName),
+    /// Nobody asks for it, since no ref moves yet: objects go ahead of a push, which is judged for itself.
+    Unasked,
 }
 
 /// Whether an entry that names a ref may stand for it.
@@ -108,7 +110,7 @@ impl Entry {
         match default {
             _ if USUAL_DEFAULTS.contains(&name.as_str()) => Standing::Default,
             DefaultBranch::Named(default) if default == name => Standing::Default,
-            DefaultBranch::Named(_) => Standing::Stands,
+            DefaultBranch::Named(_) | DefaultBranch::Unasked => Standing::Stands,
             DefaultBranch::Unknown => Standing::Unknown,
         }
     }

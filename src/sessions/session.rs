@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{OwnCredentials, heads::Heads, redirects::Redirects, synthetic::Synthetic, turns::Turns};
+use super::{OwnCredentials, heads::Heads, redirects::Redirects, synthetic::Synthetic, transfers::Transfers, turns::Turns};
 use crate::{
     audit::{bounded_method, bounded_path},
     credentials::Equipped,
@@ -52,6 +52,7 @@ pub(crate) struct Session {
     bound: Mutex<Bound>,
     heads: Heads,
     turns: Arc<Turns>,
+    transfers: Transfers,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
 }
@@ -86,6 +87,7 @@ impl Session {
             bound: Mutex::default(),
             heads: Heads::default(),
             turns: Arc::default(),
+            transfers: Transfers::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
@@ -156,6 +158,11 @@ impl Session {
     /// Which refs its pushes are about to change.
     pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.turns
+    }
+
+    /// Its links to objects of Git LFS.
+    pub(crate) fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 
     /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.

@@ -24,6 +24,7 @@ mod backend;
 pub(crate) mod bytes;
 pub(crate) mod hub;
 mod leak;
+pub(crate) mod lfs;
 pub(crate) mod pair;
 mod repository;
 pub(crate) mod sandbox;

@@ -7,8 +7,8 @@ use crate::harness::{
     bytes::{basic, request},
     client::ask,
     hub::certs,
+    hub::random,
     sandbox::Heard,
-    world::random,
 };
 
 #[test]

@@ -11,6 +11,7 @@
 //! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
 //! - `hosts`: several GitHubs at once, each by its own host, credential and authority
 //! - `renames`: repositories that were renamed, transferred, or made anew under a name of before
+//! - `lfs`: Git LFS by the real client, and links that are not what they say
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
 //! - `parent`: GitHub behind a parent proxy
@@ -27,6 +28,7 @@ mod fetch;
 mod harness;
 mod hosts;
 mod leaks;
+mod lfs;
 mod memory;
 mod parent;
 mod push;

@@ -3,8 +3,8 @@
 use crate::harness::{
     Hub, Plan, Wire, World,
     bytes::basic,
+    hub::random,
     tidegate::{Setup, Tidegate},
-    world::random,
 };
 
 const DISCOVERY: &str = "/git/octo/spoon/info/refs?service=git-upload-pack";

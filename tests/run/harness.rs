@@ -12,6 +12,9 @@ pub(crate) mod counter;
 pub(crate) mod dns;
 #[path = "../git/harness/hub.rs"]
 pub(crate) mod hub;
+#[allow(dead_code, reason = "the git tests use the rest of it")]
+#[path = "../git/harness/lfs.rs"]
+mod lfs;
 #[path = "../proxy/harness/namespace.rs"]
 pub(crate) mod namespace;
 #[path = "../proxy/harness/origin.rs"]

@@ -29,7 +29,7 @@ fn a_route_may_name_a_host() {
         let route = parse("GET", &target(repository)).unwrap();
         assert_eq!((route.repository.as_str(), route.repository.path()), ("ghe.example/octo/spoon", "octo/spoon"), "{repository}");
     }
-    let on_host = parse_on_host("GET", "/ghe.example/octo/spoon/info/refs?service=git-upload-pack");
+    let on_host = read_on_host("GET", "/ghe.example/octo/spoon/info/refs?service=git-upload-pack");
     assert_eq!(on_host.unwrap_err().reason(), RepositoryNotGranted);
     // What would be an owner with a dot is a host without a repository.
     assert_eq!(parse("GET", &target("o.o/spoon")).unwrap_err().reason(), PathNotAllowed);
@@ -131,16 +131,16 @@ const NOTHING_OF_GIT: &[(&str, &str, Reason)] = &[
 fn a_route_on_the_host_is_the_same_one() {
     for &(method, target, reason) in NOTHING_OF_GIT {
         let Some(target) = target.strip_prefix("/git") else { continue };
-        let refused = parse_on_host(method, target).unwrap_err().reason();
+        let refused = read_on_host(method, target).unwrap_err().reason();
         assert!(refused == reason || refused == ApiNotAllowed, "{method} {target:?}: {refused}");
     }
-    let page = parse_on_host("GET", "/login?return_to=/octo/spoon/info/refs").unwrap_err();
+    let page = read_on_host("GET", "/login?return_to=/octo/spoon/info/refs").unwrap_err();
     assert_eq!((page.reason(), page.to_string().contains("\"/login\"")), (ApiNotAllowed, true));
 }
 
 proptest! {
     #[test]
     fn a_request_to_the_host_is_read_as_below_git(method in "GET|POST", target in "/octo/[a-z.%]{1,8}/(info/refs\\?service=|)git-(upload|receive)-pack") {
-        prop_assert_eq!(parse_on_host(&method, &target).ok(), parse(&method, &format!("/git{target}")).ok());
+        prop_assert_eq!(read_on_host(&method, &target).ok(), read(&method, &format!("/git{target}")).ok());
     }
 }

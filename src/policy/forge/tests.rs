@@ -47,13 +47,13 @@ fn no_other_port_and_nothing_plain() {
 fn git_s_requests_and_nothing_else() {
     let git = permit("github.test:443");
     let route = git.decide_request(&facts("GET", "/octo/spoon.git/info/refs?service=git-upload-pack")).unwrap();
-    assert_eq!(route.repository.as_str(), "octo/spoon");
+    assert_eq!(route.repository().unwrap().as_str(), "octo/spoon");
     for (method, path, reason) in [
         ("GET", "/", Reason::ApiNotAllowed),
         ("GET", "/octo/spoon", Reason::ApiNotAllowed),
         ("POST", "/api/graphql", Reason::ApiNotAllowed),
         ("OPTIONS", "*", Reason::ApiNotAllowed),
-        ("POST", "/octo/spoon.git/info/lfs/objects/batch", Reason::ApiNotAllowed),
+        ("POST", "/octo/spoon.git/info/lfs/objects", Reason::PathNotAllowed),
         ("GET", "/octo/spoon/objects/info/packs", Reason::ApiNotAllowed),
         ("TRACE", "/octo/spoon", Reason::MethodRefused),
         ("PUT", "/octo/spoon/git-receive-pack", Reason::MethodNotAllowed),
@@ -78,7 +78,7 @@ fn the_host_of_a_request_is_its_repository_s() {
         ("gist.github.test", Err(Reason::ApiNotAllowed)),
     ] {
         let route = permit(host).decide_request(&facts("GET", discovery));
-        let found = route.as_ref().map(|route| route.repository.as_str()).map_err(|denial| denial.reason);
+        let found = route.as_ref().map(|route| route.repository().unwrap().as_str()).map_err(|denial| denial.reason);
         assert_eq!(found, expected, "{host}");
     }
 }
@@ -87,7 +87,7 @@ fn the_host_of_a_request_is_its_repository_s() {
 fn the_git_door_s_paths_name_a_host_that_is_not_the_first() {
     let read = |path: &str| {
         let route = hosts().read_route("GET", &format!("/git/{path}/info/refs?service=git-upload-pack"));
-        route.map(|route| route.repository.to_string()).map_err(|denial| denial.reason)
+        route.map(|route| route.repository().unwrap().to_string()).map_err(|denial| denial.reason)
     };
     for path in ["octo/spoon", "github.test/octo/spoon", "GitHub.Test/Octo/Spoon.git"] {
         assert_eq!(read(path).as_deref(), Ok("octo/spoon"), "{path}");

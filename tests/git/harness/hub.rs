@@ -37,6 +37,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     api::{self, Api},
     backend,
+    lfs::{self, Lfs},
     repository::{self, Refs},
     wait::poll,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Hub {
     wire: Wire,
     root: TempDir,
     shared: Arc<Shared>,
+    pub(crate) lfs: Arc<Lfs>,
     _runtime: Runtime,
 }
 
@@ -65,6 +67,7 @@ struct Shared {
     api: Mutex<Api>,
     seen: Mutex<Vec<Seen>>,
     mood: Mutex<Option<Mood>>,
+    lfs: Arc<Lfs>,
 }
 
 /// A request as it arrived.
@@ -140,17 +143,20 @@ impl Hub {
         let basic = |credential| format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{credential}")));
         let wanted = credential.map(|credential| [basic(credential), format!("Bearer {credential}")]);
         let (seen, mood, api) = Default::default();
-        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, api, seen, mood });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let [listener, storage] = [(); 2].map(|()| runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port"));
         let address = listener.local_addr().expect("an address");
+        let secure = acceptor.is_some();
+        let lfs = Arc::new(Lfs::new(storage.local_addr().expect("an address"), secure));
+        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, api, seen, mood, lfs: lfs.clone() });
+        runtime.spawn(lfs::serve(storage, secure.then(|| self::acceptor(Wire::Tls)), lfs.clone()));
         let served = shared.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(converse(stream, acceptor.clone(), wire, served.clone()));
             }
         });
-        Self { address, wire, root, shared, _runtime: runtime }
+        Self { address, wire, root, shared, lfs, _runtime: runtime }
     }
 
     /// Adds `octo/long`, whose objects are named in SHA-256.
@@ -255,6 +261,16 @@ impl Hub {
 }
 
 impl Seen {
+    /// Writes down a request whose body is yet to come, and gives back its place.
+    pub(super) fn note(seen: &mut Vec<Self>, head: &Parts) -> usize {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+        let target = head.uri.path_and_query().map_or(String::new(), ToString::to_string);
+        let (method, version) = (head.method.to_string(), head.version);
+        seen.push(Self { method, target, version, headers, body: Vec::new(), length: 0, whole: false, over: false });
+        seen.len() - 1
+    }
+
     /// Every value of a header, joined.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
@@ -276,7 +292,7 @@ async fn converse(stream: TcpStream, acceptor: Option<TlsAcceptor>, wire: Wire, 
     }
 }
 
-type Sent = Either<Full<Bytes>, Piped>;
+pub(super) type Sent = Either<Full<Bytes>, Piped>;
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, io::Error> {
     let (head, body) = request.into_parts();
@@ -290,7 +306,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     match mood.map(|mood| mood.answer) {
         Some(Answer::Early(status, headers, words)) => {
             // Kept, so that the sender is not reset for what nobody read.
-            tokio::spawn(async move { shared.receive(number, body, &mut None).await });
+            tokio::spawn(async move { drop(shared.receive(number, body, &mut None).await) });
             Ok(reply(status, &headers, words))
         }
         Some(Answer::Reply(status, headers, words)) => {
@@ -320,6 +336,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             shared.receive(number, body, &mut None).await;
             Ok(reply(401, &[("www-authenticate", "Basic realm=\"hub\"".to_owned())], b"who are you".to_vec()))
         }
+        None if head.uri.path().contains("/info/lfs/") => {
+            let body = shared.receive(number, body, &mut None).await;
+            let (status, said) = shared.lfs.answer(&head, &body);
+            Ok(reply(status, &[("content-type", "application/vnd.git-lfs+json; charset=utf-8".to_owned())], said))
+        }
         None => {
             let said = locked(&shared.api).answer(&head);
             let Some((status, location, words)) = said else { return Ok(shared.serve(number, head, body).await?.map(Either::Right)) };
@@ -332,13 +353,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
 
 impl Shared {
     fn record(&self, head: &Parts) -> usize {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
-        let target = head.uri.path_and_query().map_or(String::new(), ToString::to_string);
-        let (method, version) = (head.method.to_string(), head.version);
-        let mut seen = locked(&self.seen);
-        seen.push(Seen { method, target, version, headers, body: Vec::new(), length: 0, whole: false, over: false });
-        seen.len() - 1
+        Seen::note(&mut locked(&self.seen), head)
     }
 
     fn is_admitted(&self, head: &Parts) -> bool {
@@ -350,13 +365,13 @@ impl Shared {
         shown == Some(if head.uri.path().starts_with(api::PREFIX) { api } else { git })
     }
 
-    /// Reads a body to its end, and gives it on.
-    async fn receive(&self, number: usize, mut body: Incoming, stdin: &mut Option<tokio::process::ChildStdin>) {
+    /// Reads a body to its end, and gives it on; gives back what is kept of it.
+    async fn receive(&self, number: usize, mut body: Incoming, stdin: &mut Option<tokio::process::ChildStdin>) -> Vec<u8> {
         let note = |change: &dyn Fn(&mut Seen)| locked(&self.seen).get_mut(number).map(change);
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 note(&|seen| seen.over = true);
-                return;
+                return Vec::new();
             };
             let Ok(data) = frame.into_data() else { continue };
             note(&|seen| {
@@ -367,16 +382,17 @@ impl Shared {
             backend::feed(stdin, &data).await;
         }
         note(&|seen| (seen.whole, seen.over) = (true, true));
+        locked(&self.seen).get(number).map(|seen| seen.body.clone()).unwrap_or_default()
     }
 
     async fn serve(self: Arc<Self>, number: usize, head: Parts, body: Incoming) -> io::Result<Response<Piped>> {
         let (child, stdin) = backend::start(&self.root, &head);
-        tokio::spawn(async move { self.receive(number, body, &mut Some(stdin)).await });
+        tokio::spawn(async move { drop(self.receive(number, body, &mut Some(stdin)).await) });
         backend::answer(child).await
     }
 }
 
-fn reply(status: u16, headers: &[(&'static str, String)], body: Vec<u8>) -> Response<Sent> {
+pub(super) fn reply(status: u16, headers: &[(&'static str, String)], body: Vec<u8>) -> Response<Sent> {
     let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     for (name, value) in headers {
@@ -437,8 +453,16 @@ pub(crate) fn certs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("certs")
 }
 
-fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Thirty-two hexadecimal digits that nobody guesses.
+pub(crate) fn random() -> String {
+    use std::io::Read as _;
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).expect("randomness");
+    format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
 /// Most octets of a body that are kept.

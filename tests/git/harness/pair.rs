@@ -4,12 +4,11 @@ use std::fs;
 
 use super::{
     client::ask,
-    hub::{Hub, Wire, certs},
+    hub::{Hub, Wire, certs, random},
     identity,
     leak::Leaks,
     sandbox::{Heard, Sandbox},
     tidegate::{Setup, Tidegate},
-    world::random,
 };
 use crate::harness::bytes::basic;
 

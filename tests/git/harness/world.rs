@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     bytes::{PUSH_TYPE, basic, request},
     client::{Client, Reply},
-    hub::{Hub, Seen, Wire, certs},
+    hub::{Hub, Seen, Wire, certs, random},
     leak::Leaks,
     sandbox::{Done, Heard, Sandbox},
     tidegate::{Setup, TIDEGATE, Tidegate},
@@ -283,16 +283,27 @@ impl World {
         let state = files_below(&gate.path("state"));
         let log = gate.finish().into_bytes();
         let real = Leaks::of(&self.real);
+        let of_storage = [Leaks::of(&self.hub.lfs.signature), Leaks::of(&self.hub.lfs.key)];
         let shown = std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner));
         let shown: Vec<_> = shown.iter().map(|token| Leaks::of(token)).collect();
         for (place, bytes) in kept.iter().map(|(place, bytes)| (*place, bytes)).chain([("the log", &log)]) {
-            for secret in shown.iter().chain([&real]) {
+            for secret in shown.iter().chain([&real]).chain(&of_storage) {
                 secret.assert_absent(place, bytes);
             }
         }
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         for (place, bytes) in heard.into_iter().chain(self.sandbox.files()).chain(state) {
-            real.assert_absent(&place, &bytes);
+            for secret in of_storage.iter().chain([&real]) {
+                secret.assert_absent(&place, &bytes);
+            }
+        }
+        for seen in self.hub.lfs.seen() {
+            let foreign: Vec<_> = seen.headers.iter().filter(|(name, _)| !MAY_GO_TO_STORAGE.contains(&name.as_str())).collect();
+            assert!(foreign.is_empty(), "{foreign:?} went to storage: {seen:#?}");
+            let everything = format!("{} {}\n{:?}\n{}", seen.method, seen.target, seen.headers, String::from_utf8_lossy(&seen.body));
+            for secret in shown.iter().chain([&real]) {
+                secret.assert_absent("a request to storage", everything.as_bytes());
+            }
         }
         for seen in self.hub.seen() {
             assert_as_judged(&seen);
@@ -323,7 +334,8 @@ fn assert_as_judged(seen: &Seen) {
     assert_eq!(names.len(), seen.headers.len(), "a header stands twice: {seen:#?}");
     let foreign: Vec<_> = names.iter().filter(|name| !MAY_GO_UP.contains(name)).collect();
     assert!(foreign.is_empty(), "{foreign:?} went upstream: {seen:#?}");
-    assert!(seen.target.starts_with("/octo/") && !seen.target.contains(['%', '\\', ';']), "{seen:#?}");
+    let judged = if seen.target.contains("/info/lfs/locks?") { seen.target.split('?').next().unwrap_or_default() } else { &seen.target };
+    assert!(judged.starts_with("/octo/") && !judged.contains(['%', '\\', ';']), "{seen:#?}");
     let for_push = seen.target.contains("git-receive-pack");
     assert!(!(for_push && seen.header("git-protocol").is_some()), "a push is asked for in the first version: {seen:#?}");
 }
@@ -331,14 +343,6 @@ fn assert_as_judged(seen: &Seen) {
 /// The refs of a record.
 pub(crate) fn refs_of(record: &Value) -> Vec<&str> {
     record["refs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-/// Thirty-two hexadecimal digits that nobody guesses.
-pub(crate) fn random() -> String {
-    use std::io::Read as _;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).expect("randomness");
-    format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
 fn files_below(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
@@ -371,3 +375,6 @@ const MAY_GO_UP: &[&str] = &[
     "transfer-encoding",
     "user-agent",
 ];
+
+const MAY_GO_TO_STORAGE: &[&str] =
+    &["accept", "accept-encoding", "connection", "content-length", "content-type", "host", "range", "user-agent", "x-storage-key"];
