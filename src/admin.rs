@@ -1,5 +1,6 @@
 //! Listeners that no sandbox reaches: metrics and probes, and the owner's interface.
 
+mod requests;
 mod sessions;
 
 use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
@@ -40,7 +41,7 @@ pub(crate) async fn owner(gate: Arc<Gate>, io: impl AsyncRead + AsyncWrite + Unp
             if proven {
                 return sessions::answer(&gate, request).await;
             }
-            drop(gate.record_owner(None, request.method().as_str(), None, Some(Reason::SessionRequired)));
+            drop(gate.record_owner(None, None, request.method().as_str(), None, Some(Reason::SessionRequired)));
             plain(StatusCode::FORBIDDEN, "send the admin token: Authorization: Bearer …\n")
         }
     })

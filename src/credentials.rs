@@ -149,6 +149,18 @@ impl Credential {
         outcome.map(|secret| self.hold(secret)).map_err(|problem| CredentialError { origin: self.source.to_string().into(), problem })
     }
 
+    /// Forgets what a command gave, which an upstream turned away: whoever asks next has it run anew. Whether that is so; it is not where
+    /// nothing is kept that could be forgotten, and not again for [`RENEWED`] after a run began, so that an upstream which turns
+    /// everything away has no command run over and over.
+    pub(crate) fn forget(&self, turned_away: &Secret) -> bool {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let gave = |run: &mut Run| match &*run.ended.borrow() {
+            Some(Ended { outcome: Ok(secret), .. }) => secret.expose() == turned_away.expose() && run.begun.elapsed() >= RENEWED,
+            Some(Ended { outcome: Err(_), .. }) | None => false,
+        };
+        latest.take_if(gave).is_some()
+    }
+
     async fn read(&self, path: PathBuf) -> Outcome {
         match timeout(self.patience, spawn_blocking(move || read_file(&path))).await {
             Ok(Ok(outcome)) => outcome.map(Arc::new),
@@ -260,6 +272,9 @@ pub(crate) fn read_line(text: &[u8]) -> Option<Secret> {
     let formed = (1..=MAX_CREDENTIAL).contains(&line.len()) && line.iter().all(u8::is_ascii_graphic);
     formed.then(|| Secret::new(line))
 }
+
+/// How long what a command gave is used, whatever becomes of it.
+const RENEWED: Duration = Duration::from_secs(5);
 
 /// What [`read_line`] takes, in words.
 pub(crate) const FORM: &str = "1 to 8192 visible ASCII characters on one line";

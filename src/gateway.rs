@@ -2,14 +2,15 @@
 //! and refused in git's own words.
 
 mod content;
-mod body;
-mod default_branch;
 mod spool;
-mod ancestry;
-pub(crate) mod warnings;
+mod body;
 mod standing;
+mod trouble;
 mod identity;
 mod errand;
+mod default_branch;
+mod ancestry;
+pub(crate) mod warnings;
 mod fetch;
 mod push;
 mod lfs;

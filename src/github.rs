@@ -12,6 +12,7 @@ pub mod lfs;
 pub mod route;
 mod headers;
 pub mod report;
+pub mod denied;
 pub mod advertisement;
 pub mod ls_refs;
 pub mod fetch;

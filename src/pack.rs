@@ -4,9 +4,10 @@
 //! reader takes it apart. Trees, blobs and tags are inflated and thrown away. A commit that is written as a difference from one that
 //! was not kept, or does not stand before it, is not known; nothing is proved by it.
 
-mod commits;
-mod delta;
+mod id;
 mod header;
+mod delta;
+mod commits;
 
 use std::fmt;
 

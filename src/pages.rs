@@ -1,6 +1,9 @@
-//! What a sandbox may ask about itself: its session, its latest refusals, and whether something would pass.
+//! What a sandbox may ask about itself: its session, its latest refusals, whether something would pass, and its owner for more.
 
-use std::time::SystemTime;
+mod explain;
+mod asking;
+
+use std::{sync::Arc, time::SystemTime};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -9,18 +12,20 @@ use crate::{
     audit::rfc3339,
     authority::LocalAuthority,
     destination::Name,
-    github::route::{Route, Wanted},
-    policy::{Approval, Denial, ForgeHosts, ForgePermit, LfsAct, Question, RequestFacts, decide_lfs, decide_repository},
-    reason::{Reason, Verdict},
-    respond::Answer,
-    sessions::{Governing, Session},
+    policy::{ForgeHosts, asking::Wish},
+    respond::{Answer, Owner, Refusal},
+    sessions::{Governing, Request, Session, Sessions},
     shown,
 };
 
 /// Whose pages, and when.
 pub(crate) struct Visit<'a> {
-    pub(crate) session: &'a Session,
+    pub(crate) session: &'a Arc<Session>,
     pub(crate) governing: &'a Governing,
+    pub(crate) sessions: &'a Sessions,
+    pub(crate) owner: Owner,
+    /// Puts on record that the owner is asked for something.
+    pub(crate) record: &'a (dyn Fn(&Wish) -> Result<(), Refusal> + Sync),
     /// Since when there are newer settings that cannot be used.
     pub(crate) kept_since: Option<SystemTime>,
     pub(crate) authority: &'a LocalAuthority,
@@ -29,25 +34,31 @@ pub(crate) struct Visit<'a> {
 }
 
 /// Answers a request for one of this proxy's own pages; `path` may carry a query, which means nothing here.
-pub(crate) fn serve(visit: &Visit<'_>, method: &str, path: &str, body: &[u8]) -> Answer {
+///
+/// # Errors
+/// More was asked for than may be at once, or what is asked for cannot be recorded.
+pub(crate) fn serve(visit: &Visit<'_>, method: &str, path: &str, body: &[u8]) -> Result<Answer, Refusal> {
     let path = path.split('?').next().unwrap_or_default();
-    match (method, path) {
+    Ok(match (method, path) {
         ("GET" | "HEAD", "/") => text(StatusCode::OK, front(visit)),
         ("GET" | "HEAD", "/session") => json_page(StatusCode::OK, &session(visit)),
         ("GET" | "HEAD", "/refusals") => json_page(StatusCode::OK, &refusals(visit)),
         ("GET" | "HEAD", "/ca.pem") => authority(visit),
-        ("POST", "/explain") => explain(visit, body),
+        ("POST", "/explain") => explain::answer(visit, body),
+        ("POST", REQUEST_ACCESS) => return asking::answer(visit, body),
         (_, "/" | "/session" | "/refusals" | "/ca.pem") => not_read_so(path, "GET, HEAD"),
-        (_, "/explain") => not_read_so(path, "POST"),
-        (_, "/request-access") => {
-            text(StatusCode::NOT_FOUND, "this version takes no requests; show the owner what /refusals says would allow it\n".to_owned())
-        }
-        _ => text(StatusCode::NOT_FOUND, format!("there is no page {path}\n\n{INDEX}")),
-    }
+        (_, "/explain" | REQUEST_ACCESS) => not_read_so(path, "POST"),
+        _ => text(StatusCode::NOT_FOUND, format!("there is no page {path}\n\n{}", index(visit))),
+    })
+}
+
+fn index(visit: &Visit<'_>) -> String {
+    let asking = if visit.owner == Owner::Listening { ASKING } else { "" };
+    format!("{INDEX}{asking}{ELSEWHERE}")
 }
 
 fn not_read_so(path: &str, methods: &str) -> Answer {
-    text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is read with {methods}\n\n{INDEX}")).allowing(methods)
+    text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is read with {methods}\n")).allowing(methods)
 }
 
 fn front(visit: &Visit<'_>) -> String {
@@ -60,13 +71,14 @@ fn front(visit: &Visit<'_>) -> String {
     // Writing into memory does not fail.
     let _ = shown::write_limits(&show.limits, &mut inside).and_then(|()| shown::write_inside(&show, &mut inside));
     format!(
-        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{}{}\n{INDEX}",
+        "This is Tidegate, the only way out of this sandbox.\n\nSession {}, policy {}, access {}, generation {}.\n\n{}{}\n{}",
         visit.session.id(),
         policy.name(),
         policy.access(),
         visit.governing.generation,
         kept.unwrap_or_default(),
-        String::from_utf8_lossy(&inside)
+        String::from_utf8_lossy(&inside),
+        index(visit)
     )
 }
 
@@ -84,6 +96,8 @@ fn session(visit: &Visit<'_>) -> Value {
         // Decided by the repositories alone, whatever the access level and the entries say.
         "github": visit.forge_hosts.first().map(Name::as_str),
         "repositories": visit.governing.grant.for_sandbox(),
+        "asking": visit.owner == Owner::Listening,
+        "requests": visit.governing.requests.all().iter().map(|request| request_to_json(visit, request)).collect::<Vec<_>>(),
         "entries": show.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
             "entry": entry.rule.entry.as_ref(),
@@ -134,68 +148,17 @@ fn authority(visit: &Visit<'_>) -> Answer {
     }
 }
 
-/// `{"target": "https://host/path", "method": "GET"}`, or the bare target.
-fn explain(visit: &Visit<'_>, body: &[u8]) -> Answer {
-    let Some((target, method)) = read_question(body) else {
-        return text(
-            StatusCode::BAD_REQUEST,
-            "send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out\n".to_owned(),
-        );
-    };
-    let decided = Question::parse(&target, method.as_deref()).and_then(|question| decide(visit, &question));
-    json_page(
-        StatusCode::OK,
-        &match decided {
-            Ok(approval) => json!({
-                "verdict": Verdict::Allow.as_str(),
-                "rule": approval.rule.map(|rule| rule.to_string()),
-                "would_deny": approval.would_deny.map(Reason::as_str),
-            }),
-            Err(denial) => json!({
-                "verdict": Verdict::Deny.as_str(),
-                "reason": denial.reason.as_str(),
-                "rule": denial.rule.as_ref().map(ToString::to_string),
-                "allow_with": denial.allow_with,
-                "detail": denial.detail,
-            }),
-        },
-    )
-}
-
-fn decide(visit: &Visit<'_>, question: &Question) -> Result<Approval, Box<Denial>> {
-    match visit.forge_hosts.decide(&question.destination, question.way) {
-        Some(judged) => decide_forge(visit, &judged?, question),
-        None => question.decide(&visit.governing.policy, visit.now),
-    }
-}
-
-/// What the gateway would say.
-fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) -> Result<Approval, Box<Denial>> {
-    if let Some(method) = &question.method {
-        let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
-        let grant = &visit.governing.grant;
-        let public_read = |repository| visit.forge_hosts.public_read(repository);
-        match permit.decide_request(&facts)? {
-            Wanted::Git(Route { repository, kind }) => {
-                let _granted = decide_repository(grant, &repository, kind.service(), public_read(&repository))?;
-            }
-            Wanted::Lfs(repository, call) => {
-                let _granted = decide_lfs(grant, &repository, &LfsAct::at_least(call), public_read(&repository))?;
-            }
-            Wanted::Object(_) => {}
-        }
-    }
-    Ok(Approval { rule: None, would_deny: None })
-}
-
-fn read_question(body: &[u8]) -> Option<(String, Option<String>)> {
-    let value: Value = serde_json::from_slice(body).ok()?;
-    let target = value.get("target")?.as_str()?.to_owned();
-    let method = match value.get("method") {
-        None | Some(Value::Null) => None,
-        Some(method) => Some(method.as_str()?.to_owned()),
-    };
-    Some((target, method))
+/// A request to the owner as the sandbox that made it sees it.
+fn request_to_json(visit: &Visit<'_>, request: &Request) -> Value {
+    json!({
+        "id": format!("{}/{}", visit.session.id(), request.number),
+        "state": request.state.as_str(),
+        "wish": request.wish,
+        "why": request.why,
+        "asked": rfc3339(request.asked()),
+        "decided": request.decided().map(rfc3339),
+        "word": request.word,
+    })
 }
 
 fn text(status: StatusCode, body: String) -> Answer {
@@ -209,11 +172,19 @@ fn json_page(status: StatusCode, value: &Value) -> Answer {
 /// Largest body that a page reads, in octets.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
 
+/// Where a sandbox asks its owner.
+pub(crate) const REQUEST_ACCESS: &str = "/request-access";
+
 const INDEX: &str = "\
 GET  /session   what this sandbox may do
 GET  /refusals  the latest hundred refusals, each with what would allow it
 GET  /ca.pem    the certificate authority to trust where TLS is intercepted
-POST /explain   whether something would pass: {\"target\": \"https://example.com/\", \"method\": \"GET\"}
-
-The same pages answer at http://tidegate.internal/ through the proxy.
+POST /explain   whether something would pass: {\"target\": \"https://example.com/\", \"method\": \"GET\"}, or
+                {\"repository\": \"octo/spoon\", \"service\": \"push\", \"ref\": \"refs/heads/x\", \"change\": \"create\"}
 ";
+const ASKING: &str = "\
+POST /request-access  asks the owner for more: {\"host\": \"example.com\", \"why\": \"…\"}, or
+                {\"repository\": \"octo/spoon\", \"access\": \"write\", \"ref\": \"refs/heads/x\", \"why\": \"…\"};
+                what became of it stands in /session
+";
+const ELSEWHERE: &str = "\nThe same pages answer at http://tidegate.internal/ through the proxy.\n";

@@ -58,10 +58,11 @@ use crate::{
     },
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
-    policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way},
+    pages,
+    policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way, asking::Wish},
     processes::{Ends, Process, Processes},
     reason::Reason,
-    respond::{Context, Reader, Refusal},
+    respond::{Context, Owner, Reader, Refusal},
     secret::Secret,
     sessions::{Governing, Session, Sessions},
     upstream::{Connected, Dialled, ExchangeTimeouts, Key, LazyTlsClient, Upstream},
@@ -78,6 +79,8 @@ pub(crate) struct Gate {
     /// The hosts that no policy has a say about.
     pub(crate) forge_hosts: ForgeHosts,
     pub(crate) backend: Backend,
+    /// Whom a sandbox can ask for more.
+    pub(crate) owner: Owner,
     /// By whom intercepted hosts are served.
     pub(crate) authority: LocalAuthority,
     pub(crate) audit: Audit,
@@ -168,10 +171,10 @@ impl Asked {
     }
 
     /// Who reads a refusal of it, and under which policy.
-    fn context(&self, subject: Option<&Subject>, refusal: &Refusal) -> Context {
+    fn context(&self, gate: &Gate, subject: Option<&Subject>, refusal: &Refusal) -> Context {
         let policy = subject.map(|subject| Arc::from(subject.policy().name()));
         let generation = refusal.generation.or(subject.map(|subject| subject.governing.generation));
-        Context { policy, generation, reader: self.reader }
+        Context { policy, generation, reader: self.reader, owner: gate.owner }
     }
 
     fn record(&self) -> Record {
@@ -360,10 +363,16 @@ impl Gate {
         self.record(Some(subject), asked.record())
     }
 
-    /// Records what the owner asked for over the admin interface, and what it was refused for.
+    /// Records that a sandbox asks its owner for something.
+    pub(crate) fn record_wish(&self, subject: &Subject, door: Door, wish: &Wish) -> Result<(), Refusal> {
+        self.record(Some(subject), Record::new(door, Kind::Admin).requesting("POST", Some(pages::REQUEST_ACCESS)).wishing(wish))
+    }
+
+    /// Records what the owner asked for over the admin interface, the wish of a sandbox that was decided, and what it was refused for.
     pub(crate) fn record_owner(
         &self,
         session: Option<&Session>,
+        wish: Option<&Wish>,
         method: &str,
         path: Option<&str>,
         reason: Option<Reason>,
@@ -371,6 +380,9 @@ impl Gate {
         let mut record = Record::new(Door::Admin, Kind::Admin).requesting(method, path);
         if let Some(session) = session {
             record = record.under(session.id(), session.governing().generation);
+        }
+        if let Some(wish) = wish {
+            record = record.wishing(wish);
         }
         if let Some(reason) = reason {
             record = record.refused(reason);

@@ -39,6 +39,7 @@ mod conflicts;
 mod compile;
 mod lint;
 mod additions;
+pub mod asking;
 mod question;
 pub mod learning;
 mod ground;
@@ -71,7 +72,7 @@ use self::{
     content::{Content, Unread},
     document::Document,
     ground::Ground,
-    index::{Denying, Entry, Found},
+    index::{Denying, Entry, Found, Index},
 };
 pub(crate) use self::{
     credential::read_source,
@@ -106,14 +107,16 @@ pub enum Way {
 }
 
 /// A policy in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: Arc<str>,
     access: Access,
     /// Where the level is written.
     access_rule: Option<RuleRef>,
     report: bool,
-    rules: Rules,
+    rules: Arc<Rules>,
+    /// What the owner of a session granted beside the document; it counts where no entry of the document does.
+    granted: Arc<Index>,
     ech: Ech,
     limits: Limits,
     content: Content,
@@ -151,7 +154,8 @@ impl Policy {
             access: document.level(),
             access_rule: document.access_rule(),
             report: document.report,
-            rules,
+            rules: Arc::new(rules),
+            granted: Arc::default(),
             ech: document.ech,
             limits: document.limits,
             content: Content::new(&document.content, &document.source),
@@ -188,8 +192,8 @@ impl Policy {
 
     /// The effective policy with where each entry comes from.
     pub fn show(&self) -> Show {
-        let lists =
-            [self.rules.allow.entries(), self.rules.deny.entries(), self.rules.addresses.opened.entries(), self.rules.skip.entries()];
+        let Rules { allow, deny, addresses, skip, .. } = &*self.rules;
+        let lists = [allow.entries(), self.granted.entries(), deny.entries(), addresses.opened.entries(), skip.entries()];
         let mut entries: Vec<_> = lists.into_iter().flatten().map(Entry::show).collect();
         entries.sort_by_key(|entry| entry.list);
         let Self { access, ref access_rule, report, ech, limits, .. } = *self;
@@ -232,7 +236,7 @@ impl Policy {
     /// host and of metadata services, which stay refused.
     pub fn decide_destination(&self, facts: &Facts<'_>) -> Result<Permit, Box<Denial>> {
         let Facts { destination, way, now } = *facts;
-        let found = self.rules.allow.find(destination, now);
+        let found = self.find_allowing(destination, now);
         let denying = self.rules.deny.denying(destination, now);
         let bearing = self.rules.requests.bearing_on(destination, self.content.urls_of(&destination.host), now);
         let skipped = self.rules.skip.find(destination, now).port.is_some();
@@ -271,6 +275,16 @@ impl Policy {
             rules: bearing,
             secrets: self.content.refuse_secrets.clone(),
         })
+    }
+
+    /// What entries say that allow: a granted one never stands in front of one of the document, which may ask for more.
+    fn find_allowing(&self, destination: &Destination, now: SystemTime) -> Found<'_> {
+        let written = self.rules.allow.find(destination, now);
+        if written.port.is_some() {
+            return written;
+        }
+        let granted = self.granted.find(destination, now);
+        Found { host: written.host.or(granted.host), port: granted.port }
     }
 
     /// The order here is the order of the contract.
@@ -360,7 +374,7 @@ impl Policy {
     /// The lines that, added to the document, would allow a destination that is refused; none where no line would.
     fn remedy(&self, facts: &Facts<'_>) -> Option<String> {
         let Facts { destination, way, now } = *facts;
-        let plain_to_tls = way == Way::Http && self.protocol(destination, self.rules.allow.find(destination, now)) == Protocol::Tls;
+        let plain_to_tls = way == Way::Http && self.protocol(destination, self.find_allowing(destination, now)) == Protocol::Tls;
         if plain_to_tls || is_local(&destination.host) || self.rules.deny.denying(destination, now).enforced.is_some() {
             return None;
         }

@@ -115,6 +115,19 @@ pub(crate) struct Context {
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) generation: Option<u64>,
     pub(crate) reader: Reader,
+    pub(crate) owner: Owner,
+}
+
+/// Whom a sandbox can ask for what is refused to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// An owner who sees requests, and grants them while the sandbox runs.
+    Listening,
+    /// Nobody: who runs the sandbox says at its start what it may do.
+    Starting,
+    /// Nobody: the operator writes what it may do into the configuration.
+    #[default]
+    Writing,
 }
 
 /// Who reads a refusal.
@@ -160,11 +173,11 @@ impl Answer {
         let unserved = context.reader == Reader::Lfs && refusal.reason() == Reason::PathNotAllowed;
         let status = if unserved { StatusCode::NOT_FOUND } else { status_of(refusal) };
         let (content_type, body) = match context.reader {
-            Reader::Client => (PLAIN_TEXT, format!("{}{}", facts(refusal, context), sentences(refusal))),
+            Reader::Client => (PLAIN_TEXT, format!("{}{}", facts(refusal, context), sentences(refusal, context.owner))),
             Reader::Program => ("application/json", facts(refusal, context)),
-            Reader::Git => (PLAIN_TEXT, sentences(refusal)),
-            Reader::Api => ("application/json; charset=utf-8", of_api(refusal, status)),
-            Reader::Lfs => (lfs::CONTENT_TYPE, json!({ "message": advice(refusal).join(" ") }).to_string()),
+            Reader::Git => (PLAIN_TEXT, sentences(refusal, context.owner)),
+            Reader::Api => ("application/json; charset=utf-8", of_api(refusal, status, context.owner)),
+            Reader::Lfs => (lfs::CONTENT_TYPE, json!({ "message": advice(refusal, context.owner).join(" ") }).to_string()),
         };
         let mut answer = Self::page(status, content_type, body);
         answer.closes = refusal.closes;
@@ -249,7 +262,7 @@ pub(crate) fn in_language(opening: Opening, refusal: &Refusal, context: &Context
         Opening::Tls => Some(tls_alert(refusal.reason()).into()),
         // One of HTTP/2 learns that this is none.
         Opening::Http1 | Opening::Http2 => Some(Answer::refusal(refusal, context).to_octets()),
-        Opening::Ssh => Some(ssh::disconnect(&advice(refusal).join(" "))),
+        Opening::Ssh => Some(ssh::disconnect(&advice(refusal, context.owner).join(" "))),
         Opening::Other => None,
     }
 }
@@ -270,8 +283,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
 }
 
 /// Whole sentences for people, a line each, the remedy included.
-pub(crate) fn advice(refusal: &Refusal) -> Vec<String> {
-    sentences(refusal).lines().map(str::to_owned).collect()
+pub(crate) fn advice(refusal: &Refusal, owner: Owner) -> Vec<String> {
+    sentences(refusal, owner).lines().map(str::to_owned).collect()
 }
 
 /// The first line of a refusal's body.
@@ -293,12 +306,12 @@ fn facts(refusal: &Refusal, context: &Context) -> String {
 }
 
 /// As GitHub's API words an error.
-fn of_api(refusal: &Refusal, status: StatusCode) -> String {
-    let message = advice(refusal).join(" ");
+fn of_api(refusal: &Refusal, status: StatusCode, owner: Owner) -> String {
+    let message = advice(refusal, owner).join(" ");
     json!({ "message": message, "documentation_url": PAGES, "status": status.as_str() }).to_string()
 }
 
-fn sentences(refusal: &Refusal) -> String {
+fn sentences(refusal: &Refusal, owner: Owner) -> String {
     let denial = &refusal.denial;
     let mut text = format!("Tidegate: {}\n", denial.detail);
     if let Some(rule) = &denial.rule {
@@ -307,6 +320,9 @@ fn sentences(refusal: &Refusal) -> String {
     if let Some(line) = &denial.allow_with {
         let document = if is_of_grant(denial.reason) { "session" } else { "policy" };
         let _ = writeln!(text, "To allow it, the owner of this sandbox adds to its {document}:\n{line}");
+    }
+    if owner == Owner::Listening && denial.may_be_asked_for() {
+        text.push_str(ASK);
     }
     if let Some(wait) = refusal.retry_after {
         let _ = writeln!(text, "Try again in {} s.", seconds_rounded_up(wait));
@@ -325,6 +341,7 @@ fn proxy_status(denial: &Denial) -> String {
     for character in denial.to_string().chars().take(MAX_DETAILS) {
         match character {
             '"' | '\\' => details.extend(['\\', character]),
+            '\n' => details.push(' '),
             ' '..='~' => details.push(character),
             _ => details.push('?'),
         }
@@ -343,6 +360,8 @@ fn header_value(value: &str) -> HeaderValue {
 
 /// Where a sandbox reads what was refused to it.
 const PAGES: &str = "http://tidegate.internal/refusals";
+/// What a sandbox may do about a refusal that its owner could lift.
+const ASK: &str = "Or ask the owner for it: POST /request-access at http://tidegate.internal/ says how.\n";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const CHALLENGE: &str = "Basic realm=\"tidegate\", charset=\"UTF-8\"";
 const X_DENY_REASON: header::HeaderName = header::HeaderName::from_static("x-deny-reason");

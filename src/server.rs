@@ -43,6 +43,7 @@ use crate::{
     passage::{Forge, Forges, Gate, Identities},
     policy::{ForgeHosts, Own},
     processes::{Diagnosis, Processes},
+    respond::Owner,
     sessions::{Entry, Session, Sessions, Settings, Store, StoreError},
     upstream::{
         ExchangeTimeouts, LazyTlsClient, MAX_IDLE, NameServers, TlsClient, TlsClientError, Upstream, UpstreamSettings, own_addresses,
@@ -91,6 +92,11 @@ impl Server {
         let most = descriptors::raise().saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
         let now = clock();
         let store = open_store(&config, now).map_err(StartError::new)?;
+        let asked = match (&config.listen.admin, &store, &authority) {
+            (Some(_), Some(_), _) => Owner::Listening,
+            (_, _, Some(_)) => Owner::Starting,
+            (_, _, None) => Owner::Writing,
+        };
         let owner = config.listen.admin.map(OwnerListener::bind).transpose()?;
         let forge_hosts = forge_hosts(&config.github);
         let sessions = Settings {
@@ -111,6 +117,7 @@ impl Server {
             forges: forges(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
             forge_hosts,
             backend: Backend::new(config.state.as_deref()),
+            owner: asked,
             authority,
             audit: Audit::open(config.audit, config.on_audit_failure, clock, Arc::clone(&numbers)).map_err(StartError::new)?,
             metrics: numbers,

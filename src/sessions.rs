@@ -1,9 +1,11 @@
 //! Who may come in, under which policy, and what was last refused to them.
 
+mod error;
 mod keys;
 mod digest;
 mod hosts;
 mod policies;
+mod requests;
 mod store;
 mod redirects;
 mod heads;
@@ -11,9 +13,9 @@ mod turns;
 pub(crate) mod synthetic;
 pub(crate) mod transfers;
 mod session;
-mod error;
 mod holders;
 mod changes;
+mod asking;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,11 +27,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 pub(crate) use self::{
+    asking::AskError,
     changes::{ChangeError, Draft},
     digest::is_same_token,
     error::SessionsError,
     holders::Holders,
     hosts::OwnCredentials,
+    requests::{Request, Requests, State, TooMuch, Verdict},
     session::{Governing, Identity, MAX_REFUSALS, Refusal, Session},
     store::Store,
     turns::Turn,
@@ -37,8 +41,7 @@ pub(crate) use self::{
 use self::{
     digest::TokenDigest,
     policies::{Unusable, policy_of},
-    session::Bound,
-    store::{Found, Record},
+    store::{Bound, Found, Record},
 };
 pub(crate) use crate::files::StoreError;
 use crate::{
@@ -195,15 +198,9 @@ impl Sessions {
         let generation = *self.generation.borrow() + 1;
         let mut wanted = Vec::new();
         for session in settings.sessions {
-            let closed = kept.records.contains_key(&session.id).then_some(Reason::SessionRevoked);
             let session = session.seen_from(settings.first.as_ref(), self.first.as_ref())?;
-            wanted.push(Wanted {
-                id: session.id.clone(),
-                configured: true,
-                governing: governing(session, generation),
-                closed,
-                bound: Bound::new(),
-            });
+            let found = kept.records.get(&session.id);
+            wanted.push(configured(session, found, self.first.as_ref(), generation));
         }
         for (id, found) in &kept.records {
             match found {
@@ -221,6 +218,7 @@ impl Sessions {
         for (_, session) in before.by_id.iter().filter(|(id, _)| !by_id.contains_key(*id)) {
             session.close(Reason::SessionRevoked);
         }
+        self.forget_what_left(&mut kept, &tokens.ids);
         self.put(before.succeed(by_id, tokens.owners));
         (kept.policy, kept.patience) = (settings.policy, settings.patience);
         self.kept_since.store(None);
@@ -325,9 +323,25 @@ impl Wanted {
     }
 }
 
-fn governing(settings: SessionSettings, generation: u64) -> Governing {
-    let SessionSettings { id: _, token, expires, policy, grant, credentials } = settings;
-    Governing { policy, generation, expires, grant, signed: token.is_none(), credentials }
+/// A session of the configuration with what its record remembers of it: that it was revoked, or what it was granted since.
+fn configured(settings: SessionSettings, found: Option<&Found>, first: Option<&Name>, generation: u64) -> Wanted {
+    let SessionSettings { id, token, expires, policy, grant, credentials } = settings;
+    let governing = Governing { expires, signed: token.is_none(), credentials, ..Governing::new(policy, grant, generation) };
+    let (governing, closed) = match found {
+        None => (governing, None),
+        Some(Ok(record)) if !record.revoked => (with_requests(governing, &id, &record.requests(first)), None),
+        Some(Ok(_) | Err(_)) => (governing, Some(Reason::SessionRevoked)),
+    };
+    let bound = found.and_then(|found| found.as_ref().ok()).map(|record| record.bound(first)).unwrap_or_default();
+    Wanted { id, configured: true, governing, closed, bound }
+}
+
+/// What governs a session together with what it was granted; where that no longer fits, it is remembered and counts for nothing.
+fn with_requests(governing: Governing, id: &str, requests: &Requests) -> Governing {
+    governing.requesting(requests.clone()).unwrap_or_else(|error| {
+        tracing::error!(id, %error, "what the owner granted this session no longer fits beside what is written, and is left out");
+        Governing { requests: Arc::new(requests.clone()), ..governing }
+    })
 }
 
 /// A session as its record has it. At a start it is refused where its policy cannot be used; later the reload is.
@@ -351,19 +365,15 @@ fn wanted_by(
             (Arc::new(Equipped::bare(Policy::level(Access::None)).made_of(files)), Some(Reason::PolicyUnavailable))
         }
     };
-    Ok(Wanted {
-        id,
-        configured: false,
-        governing: Governing { policy, generation, expires, grant, signed: true, credentials: OwnCredentials::new() },
-        closed,
-        bound: record.bound(first),
-    })
+    let governing = Governing { expires, ..Governing::new(policy, grant, generation) };
+    let governing = with_requests(governing, &id, &record.requests(first));
+    Ok(Wanted { id, configured: false, governing, closed, bound: record.bound(first) })
 }
 
 /// What governs a session of which nothing is known.
 fn nothing(generation: u64) -> Governing {
     let policy = Arc::new(Equipped::bare(Policy::level(Access::None)));
-    Governing { policy, generation, expires: None, grant: Grant::default(), signed: true, credentials: OwnCredentials::new() }
+    Governing::new(policy, Grant::default(), generation)
 }
 
 #[derive(Clone, Default)]

@@ -69,7 +69,9 @@ const CRATES: &[(&str, Home)] = &[
     ("sd_notify", Home::Rooms(&["command"])),
     (
         "serde_json",
-        Home::Rooms(&["admin", "audit", "command", "github", "metrics", "pages", "recorded", "respond", "sessions", "shown", "token"]),
+        Home::Rooms(&[
+            "admin", "audit", "command", "github", "metrics", "pages", "policy", "recorded", "respond", "sessions", "shown", "token",
+        ]),
     ),
     ("tracing_subscriber", Home::Rooms(&["command", "main"])),
 ];

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::HEAD_TIMEOUT;
+use super::{HEAD_TIMEOUT, requests};
 use crate::{
     audit::rfc3339,
     gateway::warnings,
@@ -21,7 +21,7 @@ use crate::{
     reason::Reason,
     respond::Answer,
     secret::Secret,
-    sessions::{ChangeError, Draft, Session},
+    sessions::{ChangeError, Draft, Session, State, Verdict},
 };
 
 /// Answers one request of the owner's in JSON. What cannot be recorded is not done, but for a session's end.
@@ -34,12 +34,12 @@ pub(super) async fn answer(gate: &Arc<Gate>, request: Request<Incoming>) -> Answ
         Ok(route) => act(gate, route, request).await,
         Err(failure) => Err(failure),
     };
-    let (session, reason) = match &outcome {
-        Ok(done) => (done.session.as_deref(), None),
-        Err(failure) => (None, Some(failure.reason)),
+    let (session, wish, reason) = match &outcome {
+        Ok(done) => (done.session.as_deref(), done.decided.as_ref().map(|decided| &decided.wish), None),
+        Err(failure) => (None, None, Some(failure.reason)),
     };
     // An id that is nobody's may be anything, a token pasted by mistake too.
-    let recorded = gate.record_owner(session, method.as_str(), known.then_some(&*path), reason);
+    let recorded = gate.record_owner(session, wish, method.as_str(), known.then_some(&*path), reason);
     let outcome = match (outcome, recorded) {
         (Ok(done), Err(refusal)) => Err(undo(gate, &done, Failure::new(StatusCode::SERVICE_UNAVAILABLE, refusal.reason(), UNRECORDED))),
         (outcome, _) => outcome,
@@ -51,10 +51,14 @@ pub(super) async fn answer(gate: &Arc<Gate>, request: Request<Incoming>) -> Answ
     }
 }
 
-/// A session that nobody could record was never made.
+/// A session that nobody could record was never made, and nothing was granted.
 fn undo(gate: &Gate, done: &Done, failure: Failure) -> Failure {
-    if let (StatusCode::CREATED, Some(session)) = (done.status, &done.session) {
-        drop(gate.sessions.revoke(session.id(), (gate.clock)()));
+    let (Some(session), now) = (&done.session, (gate.clock)()) else { return failure };
+    if done.status == StatusCode::CREATED {
+        drop(gate.sessions.revoke(session.id(), now));
+    }
+    if let Some(granted) = done.decided.as_ref().filter(|decided| decided.state == State::Granted) {
+        drop(gate.sessions.decide(session.id(), granted.number, None, Verdict { grants: false, word: None }, now));
     }
     failure
 }
@@ -65,19 +69,31 @@ enum Route<'p> {
     Show(&'p str),
     Token(&'p str),
     Revoke(&'p str),
+    /// What all sessions asked for, or one of them.
+    Requests(Option<&'p str>),
+    /// To grant one of them, or to deny it.
+    Decide(&'p str, u32, bool),
 }
 
 impl<'p> Route<'p> {
     fn parse(method: &Method, path: &'p str) -> Result<Self, Failure> {
         let mut parts = path.strip_prefix('/').unwrap_or(path).split('/');
-        let parts = (parts.next(), parts.next(), parts.next(), parts.next());
-        match (method.as_str(), parts) {
-            ("GET" | "HEAD", (Some("sessions"), None, None, None)) => Ok(Self::List),
-            ("POST", (Some("sessions"), None, None, None)) => Ok(Self::Create),
-            ("GET" | "HEAD", (Some("sessions"), Some(id), None, None)) => Ok(Self::Show(id)),
-            ("POST", (Some("sessions"), Some(id), Some("token"), None)) => Ok(Self::Token(id)),
-            ("POST", (Some("sessions"), Some(id), Some("revoke"), None)) => Ok(Self::Revoke(id)),
-            (_, (Some("sessions"), None | Some(_), None | Some("token" | "revoke"), None)) => {
+        let parts = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+        if let (Some("sessions"), Some(id), Some("requests"), Some(number), Some(word @ ("grant" | "deny")), None) = parts {
+            let number = requests::number(number).filter(|_| method == Method::POST);
+            let refusal = || Failure::new(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodRefused, INDEX);
+            return number.map(|number| Self::Decide(id, number, word == "grant")).ok_or_else(refusal);
+        }
+        let (first, id, word, None, None, None) = parts else { return Err(Failure::new(StatusCode::NOT_FOUND, Reason::BadRequest, INDEX)) };
+        match (method.as_str(), (first, id, word)) {
+            ("GET" | "HEAD", (Some("sessions"), None, None)) => Ok(Self::List),
+            ("POST", (Some("sessions"), None, None)) => Ok(Self::Create),
+            ("GET" | "HEAD", (Some("sessions"), Some(id), None)) => Ok(Self::Show(id)),
+            ("POST", (Some("sessions"), Some(id), Some("token"))) => Ok(Self::Token(id)),
+            ("POST", (Some("sessions"), Some(id), Some("revoke"))) => Ok(Self::Revoke(id)),
+            ("GET" | "HEAD", (Some("requests"), None, None)) => Ok(Self::Requests(None)),
+            ("GET" | "HEAD", (Some("sessions"), Some(id), Some("requests"))) => Ok(Self::Requests(Some(id))),
+            (_, (Some("requests"), None, None) | (Some("sessions"), _, None | Some("token" | "revoke" | "requests"))) => {
                 Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodRefused, INDEX))
             }
             _ => Err(Failure::new(StatusCode::NOT_FOUND, Reason::BadRequest, INDEX)),
@@ -87,7 +103,8 @@ impl<'p> Route<'p> {
     fn id(&self) -> Option<&'p str> {
         match self {
             Self::List | Self::Create => None,
-            Self::Show(id) | Self::Token(id) | Self::Revoke(id) => Some(id),
+            Self::Requests(id) => *id,
+            Self::Show(id) | Self::Token(id) | Self::Revoke(id) | Self::Decide(id, ..) => Some(id),
         }
     }
 }
@@ -96,7 +113,18 @@ impl<'p> Route<'p> {
 struct Done {
     status: StatusCode,
     session: Option<Arc<Session>>,
+    decided: Option<crate::sessions::Request>,
     body: Value,
+}
+
+impl Done {
+    fn new(session: Arc<Session>, body: Value) -> Self {
+        Self { status: StatusCode::OK, session: Some(session), decided: None, body }
+    }
+
+    fn listed(body: Value) -> Self {
+        Self { status: StatusCode::OK, session: None, decided: None, body }
+    }
 }
 
 struct Failure {
@@ -122,9 +150,12 @@ impl From<ChangeError> for Failure {
                 (StatusCode::BAD_REQUEST, Reason::BadRequest)
             }
             ChangeError::Policy(_) => (StatusCode::BAD_REQUEST, Reason::PolicyUnavailable),
-            ChangeError::Taken(_) => (StatusCode::CONFLICT, Reason::BadRequest),
+            ChangeError::Taken(_) | ChangeError::OtherWish(_) | ChangeError::TooManyGranted | ChangeError::Grant(_) => {
+                (StatusCode::CONFLICT, Reason::BadRequest)
+            }
             ChangeError::Ended(reason) => (StatusCode::CONFLICT, *reason),
             ChangeError::Unknown(_) => (StatusCode::NOT_FOUND, Reason::SessionUnknown),
+            ChangeError::NoRequest(_) => (StatusCode::NOT_FOUND, Reason::BadRequest),
             ChangeError::TooMany | ChangeError::NoState | ChangeError::Signature | ChangeError::Unwritten(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Reason::Internal)
             }
@@ -139,30 +170,45 @@ async fn act(gate: &Arc<Gate>, route: Route<'_>, request: Request<Incoming>) -> 
     match route {
         Route::List => {
             let all = gate.sessions.list().iter().map(|session| shown(session, now)).collect();
-            Ok(Done { status: StatusCode::OK, session: None, body: all })
+            Ok(Done::listed(all))
         }
         Route::Create => {
-            let body = timeout(HEAD_TIMEOUT, gather(request.into_body()))
-                .await
-                .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, Reason::HeadTimeout, "the body did not come in time"))??;
+            let body = body_of(request).await?;
             let (session, token) = gate.sessions.create(draft(&body, &gate.forge_hosts, now)?, now)?;
             let warnings = warnings::of_grant(gate, &session).await;
             let body = json!({ "session": shown(&session, now), "token": spelled(&token), "warnings": warnings });
-            Ok(Done { status: StatusCode::CREATED, session: Some(session), body })
+            Ok(Done { status: StatusCode::CREATED, ..Done::new(session, body) })
         }
         Route::Show(id) => {
             let session = find(id)?;
-            Ok(Done { status: StatusCode::OK, body: shown(&session, now), session: Some(session) })
+            let body = shown(&session, now);
+            Ok(Done::new(session, body))
         }
         Route::Token(id) => {
             let token = gate.sessions.mint(id, now)?;
             let session = find(id)?;
             let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
-            Ok(Done { status: StatusCode::OK, session: Some(session), body })
+            Ok(Done::new(session, body))
         }
         Route::Revoke(id) => {
             let session = gate.sessions.revoke(id, now)?;
-            Ok(Done { status: StatusCode::OK, body: shown(&session, now), session: Some(session) })
+            let body = shown(&session, now);
+            Ok(Done::new(session, body))
+        }
+        Route::Requests(None) => {
+            let all = gate.sessions.list().iter().flat_map(|session| requests::all(session)).collect();
+            Ok(Done::listed(all))
+        }
+        Route::Requests(Some(id)) => {
+            let session = find(id)?;
+            let body = requests::all(&session).into();
+            Ok(Done::new(session, body))
+        }
+        Route::Decide(id, number, grants) => {
+            let (seen, word) = requests::decided(&body_of(request).await?).map_err(Failure::bad)?;
+            let (session, request) = gate.sessions.decide(id, number, seen.as_ref(), Verdict { grants, word }, now)?;
+            let body = requests::shown(&session, &request);
+            Ok(Done { decided: Some(request), ..Done::new(session, body) })
         }
     }
 }
@@ -181,6 +227,7 @@ fn shown(session: &Session, now: SystemTime) -> Value {
         "access": governing.policy.access().as_str(),
         "generation": governing.generation,
         "repositories": governing.grant.repositories(),
+        "requests": requests::all(session),
     })
 }
 
@@ -223,9 +270,14 @@ fn draft(body: &[u8], hosts: &ForgeHosts, now: SystemTime) -> Result<Draft, Fail
     Ok(Draft { id, policy, expires, grant })
 }
 
+async fn body_of(request: Request<Incoming>) -> Result<Bytes, Failure> {
+    let late = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, Reason::HeadTimeout, "the body did not come in time");
+    timeout(HEAD_TIMEOUT, gather(request.into_body())).await.map_err(late)?
+}
+
 async fn gather(body: Incoming) -> Result<Bytes, Failure> {
     let too_large = || {
-        let error = format!("a session is described in {MAX_BODY} bytes at most");
+        let error = format!("{MAX_BODY} bytes at most are read");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge, error)
     };
     if body.size_hint().lower() > MAX_BODY as u64 {
@@ -250,5 +302,6 @@ fn page(status: StatusCode, body: &Value) -> Answer {
 
 /// Most octets of a body.
 const MAX_BODY: usize = 256 * 1024;
-const INDEX: &str = "GET or POST /sessions, GET /sessions/ID, POST /sessions/ID/token and POST /sessions/ID/revoke are here";
+const INDEX: &str = "GET or POST /sessions, GET /sessions/ID, POST /sessions/ID/token, POST /sessions/ID/revoke, GET /requests, \
+     GET /sessions/ID/requests and POST /sessions/ID/requests/NUMBER/grant or …/deny are here";
 const UNRECORDED: &str = "it could not be recorded, and so it does not hold; the cause stands in the log";

@@ -18,7 +18,7 @@ use crate::{
         push::{ObjectId, RefName},
     },
     metrics::{Door, Kind},
-    policy::RuleRef,
+    policy::{RuleRef, asking::Wish},
     processes::Process,
     reason::{Reason, Verdict},
 };
@@ -129,6 +129,15 @@ impl Record {
     pub(crate) fn moving(self, tips: &[[ObjectId; 2]]) -> Self {
         let shown = |id: &ObjectId| (!id.is_zero()).then(|| id.to_string());
         Self { tips: tips.iter().take(MAX_REFS).map(|[old, new]| Tips { old: shown(old), new: shown(new) }).collect(), ..self }
+    }
+
+    /// About what a sandbox asks its owner for.
+    #[must_use]
+    pub(crate) fn wishing(self, wish: &Wish) -> Self {
+        match wish {
+            Wish::Host(host) => self.to(host.destination()),
+            Wish::Repository(wish) => self.of(&wish.repository, wish.reference.as_slice()),
+        }
     }
 
     /// Refused or failed: the verdict follows from the reason.

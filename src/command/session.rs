@@ -1,6 +1,7 @@
 //! `tidegate session`: the sessions of a running proxy, over its admin listener.
 
 mod client;
+mod requests;
 
 use std::{fmt::Write as _, io, path::PathBuf};
 
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     Token(TokenArguments),
     Revoke(RevokeArguments),
+    Requests(requests::RequestsArguments),
+    Grant(requests::GrantArguments),
 }
 
 /// Which proxy is meant, and in which form its answer is wanted.
@@ -112,18 +115,13 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
         Command::Show(arguments) => (&arguments.proxy, "GET", format!("/sessions/{}", arguments.id), String::new()),
         Command::Token(arguments) => (&arguments.proxy, "POST", format!("/sessions/{}/token", arguments.id), String::new()),
         Command::Revoke(arguments) => (&arguments.proxy, "POST", format!("/sessions/{}/revoke", arguments.id), String::new()),
+        Command::Requests(arguments) => (&arguments.proxy, "GET", arguments.path(), String::new()),
+        Command::Grant(arguments) => return requests::decide(arguments, console),
     };
     let Some(admin) = proxy.find(console) else { return Ok(FAILED) };
     let answer = match ask(&admin, method, &path, &body) {
         Ok(answer) => answer,
-        Err(client::Failure::Refused(why)) => {
-            console.say(format_args!("tidegate: {why}"));
-            return Ok(REFUSED);
-        }
-        Err(failure) => {
-            console.say(format_args!("tidegate: {failure}"));
-            return Ok(FAILED);
-        }
+        Err(failure) => return Ok(tell(&failure, console)),
     };
     if proxy.json {
         writeln!(console.out, "{answer}")?;
@@ -140,9 +138,17 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
         Command::Token(_) => writeln!(console.out, "{}", text(&answer, "token"))?,
         Command::List(_) => write!(console.out, "{}", table(&answer))?,
         Command::Show(_) => write!(console.out, "{}", sheet(&answer))?,
+        Command::Requests(_) => write!(console.out, "{}", requests::list(&answer))?,
+        Command::Grant(_) => {}
         Command::Revoke(_) => console.say(format_args!("session {} is revoked", text(&answer, "id"))),
     }
     Ok(DONE)
+}
+
+/// Says why there is no answer, and gives the exit status that tells.
+fn tell(failure: &client::Failure, console: &mut Console<'_>) -> u8 {
+    console.say(format_args!("tidegate: {failure}"));
+    if matches!(failure, client::Failure::Refused(_)) { REFUSED } else { FAILED }
 }
 
 impl Proxy {
@@ -202,16 +208,25 @@ fn sheet(session: &Value) -> String {
         let _ = writeln!(shown, "{key:8} {}", Some(text(session, key)).filter(|text| !text.is_empty()).unwrap_or("-"));
     }
     for repository in session["repositories"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let _ = writeln!(shown, "\n{} {}", text(repository, "access"), text(repository, "name"));
-        for key in ["push", "tags", "bases", "grants"] {
-            let words: Vec<_> = repository[key].as_array().into_iter().flatten().map(word).collect();
-            if !words.is_empty() {
-                let _ = writeln!(shown, "  {key:6} {}", words.join(" "));
-            }
-        }
-        let rights: Vec<_> = ["create", "update", "force", "delete"].into_iter().filter(|right| repository[*right] == true).collect();
-        let _ = writeln!(shown, "  refs   {}", if rights.is_empty() { "-".to_owned() } else { rights.join(" ") });
+        let _ = writeln!(shown, "\n{}", rights_to(repository));
     }
+    if session["requests"].as_array().is_some_and(|requests| !requests.is_empty()) {
+        let _ = write!(shown, "\nasked for, in the sandbox's words\n{}", requests::list(&session["requests"]));
+    }
+    shown
+}
+
+/// What may be done with one repository.
+fn rights_to(repository: &Value) -> String {
+    let mut shown = format!("{} {}", text(repository, "access"), text(repository, "name"));
+    for key in ["push", "tags", "bases", "grants"] {
+        let words: Vec<_> = repository[key].as_array().into_iter().flatten().map(word).collect();
+        if !words.is_empty() {
+            let _ = write!(shown, "\n  {key:6} {}", words.join(" "));
+        }
+    }
+    let rights: Vec<_> = ["create", "update", "force", "delete"].into_iter().filter(|right| repository[*right] == true).collect();
+    let _ = write!(shown, "\n  refs   {}", if rights.is_empty() { "-".to_owned() } else { rights.join(" ") });
     shown
 }
 

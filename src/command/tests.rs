@@ -104,7 +104,7 @@ static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 #[test]
 fn each_help_fits_one_screen_and_ends_with_an_example() {
-    assert_eq!(COMMANDS.len(), 26, "{COMMANDS:?}");
+    assert_eq!(COMMANDS.len(), 28, "{COMMANDS:?}");
     for name in COMMANDS.iter() {
         let Done { code, out, err } = tidegate(&format!("{name} --help"));
         assert_eq!((code, err.as_str()), (0, ""), "{name}");
@@ -157,6 +157,10 @@ fn wrong_usage_ends_with_2_and_leaves_stdout_alone() {
         "tidegate session list --admin 127.0.0.1:1",
         "tidegate session list --admin unix:a.sock --config c.toml",
         "tidegate session create --admin unix:a.sock --ttl 1h --expires 2027-01-01T00:00:00Z",
+        "tidegate session grant --admin unix:a.sock s1",
+        "tidegate session grant --admin unix:a.sock s1/x",
+        "tidegate session grant --admin unix:a.sock a/b/1",
+        "tidegate session requests --admin unix:a.sock s1/1",
         "tidegate session create --admin unix:a.sock --repo octo",
         "tidegate session create --admin unix:a.sock --repo octo/spoon:a..b",
         "tidegate --log-format xml demo",

@@ -5,6 +5,7 @@ use std::{
     io,
     ops::{Deref, Range},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{Credential, FORM, Source, read_line};
 use crate::{
     files::Stamps,
-    policy::{CredentialSource, Policy},
+    policy::{CredentialSource, Policy, asking::HostWish},
     secret::Secret,
 };
 
@@ -22,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Equipped {
     policy: Policy,
-    credentials: Box<[Credential]>,
+    credentials: Arc<[Credential]>,
     files: Stamps,
 }
 
@@ -59,7 +60,12 @@ impl Equipped {
 
     /// A policy that names no credential; one that does can put none in.
     pub(crate) fn bare(policy: Policy) -> Self {
-        Self { policy, credentials: Box::default(), files: Stamps::default() }
+        Self { policy, credentials: Arc::default(), files: Stamps::default() }
+    }
+
+    /// The same with the same credentials, whose policy allows these hosts too.
+    pub(crate) fn granting<'w>(&self, hosts: impl IntoIterator<Item = &'w HostWish>) -> Self {
+        Self { policy: self.policy.granting(hosts), credentials: Arc::clone(&self.credentials), files: self.files.clone() }
     }
 
     /// The same, made of these files.

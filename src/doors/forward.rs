@@ -142,7 +142,7 @@ async fn exchange(
         }
     });
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
-        return Ok(serving::page(&visitor.gate, subject, request, &wanted.origin_form).await?.map(Either::Left).into());
+        return Ok(serving::page(&visitor.gate, subject, visitor.door, request, &wanted.origin_form).await?.map(Either::Left).into());
     };
     let (way, dialled, traffic) = match inside {
         Inside::Listener => (Way::Http, None, Arc::new(visitor.gate.traffic(subject))),

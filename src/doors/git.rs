@@ -65,7 +65,7 @@ async fn exchange(
     }
     let subject = subject.insert(visitor.identify(|| presented(credentials.into_iter())).await?);
     if is_page {
-        let response = serving::page(&visitor.gate, subject, request, &origin_form).await?;
+        let response = serving::page(&visitor.gate, subject, visitor.door, request, &origin_form).await?;
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
     gateway::serve(&visitor.gate, subject, asked, wanted?, visitor.gate.traffic(subject), request).await

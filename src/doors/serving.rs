@@ -23,6 +23,7 @@ use tokio::{
 use super::until;
 use crate::{
     downstream::{Answering, Downstream},
+    metrics::Door,
     pages::{self, Visit},
     passage::{Answered, Gate, Subject},
     reason::Reason,
@@ -82,6 +83,7 @@ where
 pub(super) async fn page(
     gate: &Gate,
     subject: &Subject,
+    door: Door,
     request: Request<Incoming>,
     origin_form: &str,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -91,12 +93,15 @@ pub(super) async fn page(
     let visit = Visit {
         session: &subject.session,
         governing: &subject.governing,
+        sessions: &gate.sessions,
+        owner: gate.owner,
+        record: &|wish| gate.record_wish(subject, door, wish),
         kept_since: gate.sessions.kept_since(),
         authority: &gate.authority,
         forge_hosts: &gate.forge_hosts,
         now: (gate.clock)(),
     };
-    Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes).into_response())
+    Ok(pages::serve(&visit, method.as_str(), origin_form, &bytes)?.into_response())
 }
 
 /// The body of a request for a page, in bounded size.

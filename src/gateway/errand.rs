@@ -4,18 +4,24 @@ use std::{path::Path, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::{
     Visit,
     body::{Body, Upload},
+    identity::reveal,
 };
 use crate::{
     backend::{BackendError, Call},
     credentials::authorize,
     endpoint::Endpoint,
     github::{
-        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type, identity, push::RefName,
-        request_content_type, route::Kind,
+        ContentEncoding, ProtocolVersion, RepositoryName, Service, answer_content_type, check_answer_type,
+        denied::{Denied, MAX_READ},
+        identity,
+        push::RefName,
+        request_content_type,
+        route::Kind,
     },
     passage::Forge,
     policy::{PushPermit, RepositoryPermit, Whereabouts},
@@ -42,6 +48,20 @@ pub(super) struct Trouble {
 impl<T: Into<Refusal>> From<T> for Trouble {
     fn from(refusal: T) -> Self {
         Self { refusal: refusal.into(), answered: None }
+    }
+}
+
+/// What an upstream answered.
+enum Asked {
+    Answered(Response<Body>),
+    /// It turned the credential away, and the next request may have another.
+    Renewed(Response<Body>),
+}
+
+impl Asked {
+    fn into_answer(self) -> Response<Body> {
+        let (Self::Answered(answer) | Self::Renewed(answer)) = self;
+        answer
     }
 }
 
@@ -105,7 +125,7 @@ impl Errand {
             self.ask_forge(visit, forge(visit, self.repository())?, body).await?
         };
         let status = answer.status();
-        self.judge(visit, answer).map_err(|refusal| Trouble { refusal, answered: Some(status) })
+        self.judge(visit, answer).await.map_err(|refusal| Trouble { refusal, answered: Some(status) })
     }
 
     async fn ask_disk(&self, visit: &Visit<'_>, path: &Path, body: Upload) -> Result<Response<Body>, Refusal> {
@@ -129,27 +149,42 @@ impl Errand {
             return Err(Refusal::new(Reason::PushNotJudgeable, REWIND));
         }
         if self.is_public() {
-            return self.ask_at(visit, forge, &Whereabouts::as_named(self.repository()), body).await;
+            return Ok(self.ask_at(visit, forge, &Whereabouts::as_named(self.repository()), body).await?.into_answer());
         }
         let at = visit.locate(forge, self.repository()).await?;
-        let answer = self.ask_at(visit, forge, &at, body).await?;
-        if !answer.status().is_redirection() || !matches!(self.kind, Kind::Advertisement(_)) {
+        let asked = self.ask_at(visit, forge, &at, body).await?;
+        // Before anything is pushed git asks for an advertisement: that is asked again, and a push is not.
+        if !matches!(self.kind, Kind::Advertisement(_)) {
+            return Ok(asked.into_answer());
+        }
+        let answer = match asked {
+            Asked::Renewed(_) => self.ask_at(visit, forge, &at, Upload::none(&visit.traffic)).await?.into_answer(),
+            Asked::Answered(answer) => answer,
+        };
+        if !answer.status().is_redirection() {
             return Ok(answer);
         }
         match visit.follow(forge, self.repository(), &at, read_moved(forge, answer.headers())).await? {
-            Some(at) => self.ask_at(visit, forge, &at, Upload::none(&visit.traffic)).await,
+            Some(at) => Ok(self.ask_at(visit, forge, &at, Upload::none(&visit.traffic)).await?.into_answer()),
             None => Ok(answer),
         }
     }
 
-    async fn ask_at(&self, visit: &Visit<'_>, forge: &Forge, at: &Whereabouts, body: Upload) -> Result<Response<Body>, Refusal> {
+    async fn ask_at(&self, visit: &Visit<'_>, forge: &Forge, at: &Whereabouts, body: Upload) -> Result<Asked, Refusal> {
         let mut request = self.request(&forge.git, at, body)?;
+        let mut used = None;
         if !self.is_public() {
-            authorize(request.headers_mut(), &*visit.secret(forge, self.repository()).await?);
+            let credential = visit.credential(forge, self.repository())?;
+            let secret = reveal(credential).await?;
+            authorize(request.headers_mut(), &secret);
+            used = Some((credential, secret));
         }
         visit.gate.spend_head(visit.subject, request.method(), request.uri(), request.headers())?;
         let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
-        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+        let answer = answer.map(|body| body.map_err(Into::into).boxed_unsync());
+        let turned_away = used.filter(|_| answer.status() == StatusCode::UNAUTHORIZED);
+        let renewed = turned_away.is_some_and(|(credential, secret)| credential.forget(&secret));
+        Ok(if renewed { Asked::Renewed(answer) } else { Asked::Answered(answer) })
     }
 
     /// The request as it leaves, built from what was understood and from nothing else.
@@ -180,12 +215,16 @@ impl Errand {
     }
 
     /// Lets through what git sends and says what anything else means. Of the upstream's header its content type alone comes in.
-    fn judge(&self, visit: &Visit<'_>, answer: Response<Body>) -> Result<Response<Body>, Refusal> {
+    async fn judge(&self, visit: &Visit<'_>, answer: Response<Body>) -> Result<Response<Body>, Refusal> {
         let (parts, body) = answer.into_parts();
         let values = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let encoded = values(header::CONTENT_ENCODING).any(|value| value != b"identity");
         if parts.status != StatusCode::OK || encoded {
-            return Err(explain(visit, (self.repository(), self.is_public()), parts.status, &parts.headers));
+            let denied = match parts.status.as_u16() {
+                status @ (401 | 403) => Denied::read(status, parts.headers.contains_key(SSO), &beginning(body).await),
+                _ => Denied::Permission,
+            };
+            return Err(explain(visit, (self.repository(), self.is_public()), parts.status, &parts.headers, denied));
         }
         check_answer_type(self.kind, values(header::CONTENT_TYPE)).map_err(|error| {
             Refusal::new(Reason::UpstreamClosed, format!("{} gave an answer that is not git's: {error}.", upstream(visit)))
@@ -203,6 +242,7 @@ pub(super) fn explain(
     (repository, is_public): (&RepositoryName, bool),
     status: StatusCode,
     headers: &HeaderMap,
+    denied: Denied,
 ) -> Refusal {
     let upstream = upstream(visit);
     let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
@@ -223,7 +263,7 @@ pub(super) fn explain(
             )
         },
         code @ (401 | 403) => {
-            let text = format!("{upstream} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
+            let text = format!("{upstream} answered {code} for {repository}: it {}.", denied.words());
             Refusal::new(Reason::CredentialUnavailable, text)
         }
         429 | 503 => {
@@ -243,6 +283,19 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
 /// The GitHub that has a repository.
 pub(super) fn forge<'v>(visit: &Visit<'v>, repository: &RepositoryName) -> Result<&'v Forge, Refusal> {
     visit.gate.forges.of(repository).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_FORGE))
+}
+
+/// As much of a body as tells why a credential was turned away, in bounded time.
+async fn beginning(mut body: Body) -> Vec<u8> {
+    let mut read = Vec::new();
+    let reading = async {
+        while read.len() < MAX_READ {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+    };
+    let _ = timeout(FEW_MOMENTS, reading).await;
+    read
 }
 
 /// What the upstream is called in front of the sandbox.
@@ -274,7 +327,9 @@ pub(super) fn user_agent(headers: &HeaderMap) -> HeaderValue {
 const MAX_WORD: usize = 24;
 /// Where branches are.
 const BRANCHES: &str = "refs/heads/";
-/// For one of a session's gits to end.
+/// By which GitHub says that a credential lacks single sign-on; where to get it is the owner's to know.
+const SSO: &str = "x-github-sso";
+/// For one of a session's gits to end, and for an upstream to say why it turns somebody away.
 const FEW_MOMENTS: Duration = Duration::from_secs(5);
 /// Longest wait that an upstream can ask a sandbox for, in seconds.
 const MAX_WAIT: u64 = 3600;

@@ -10,7 +10,7 @@ use super::{
     check_body,
     errand::Errand,
     standing::Standing,
-    whole,
+    trouble, whole,
 };
 use crate::{
     github::{
@@ -40,7 +40,7 @@ pub(super) async fn advertise(visit: &mut Visit<'_>, route: &Route, request: &Re
     let (parts, first, rest) = tokio::select! {
         biased;
         refusal = standing(visit, route).withdrawn() => return Err(refusal),
-        asked = asking => asked?,
+        asked = asking => asked.map_err(|refusal| trouble::before(service, refusal))?,
     };
     let download = Download::new(first, rest, standing(visit, route).withdrawn(), &visit.traffic);
     Ok(Response::from_parts(parts, download.boxed_unsync()))
@@ -75,7 +75,7 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
             Ok(answer.map(|body| visit.download(body, standing, spent).boxed_unsync()))
         }
         Err(refusal) => {
-            let body = report::fetch_error(&respond::advice(&refusal).join(" "));
+            let body = report::fetch_error(&respond::advice(&refusal, visit.gate.owner).join(" "));
             let content_type = answer_content_type(Kind::Rpc(Service::UploadPack));
             let answer = visit.gate.refuse_natively(visit.subject, visit.asked, refusal, content_type, body);
             rest.drain().await;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Visit;
 use crate::{
-    credentials::authorize_api,
+    credentials::{Credential, authorize_api},
     endpoint::Endpoint,
     github::{
         RepositoryName,
@@ -95,14 +95,22 @@ impl Visit<'_> {
     }
 
     /// The credential for a granted repository: the session's own for its host, or else the host's.
-    pub(super) async fn secret(&self, forge: &Forge, repository: &RepositoryName) -> Result<Arc<Secret>, Refusal> {
+    pub(super) fn credential<'c>(&'c self, forge: &'c Forge, repository: &RepositoryName) -> Result<&'c Arc<Credential>, Refusal> {
         let own = self.subject.governing.credentials.get(&repository.host().cloned());
-        let credential = own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))?;
-        credential.secret().await.map_err(|error| {
-            tracing::error!(%error, "a real credential cannot be had");
-            Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
-        })
+        own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))
     }
+
+    /// What it says.
+    pub(super) async fn secret(&self, forge: &Forge, repository: &RepositoryName) -> Result<Arc<Secret>, Refusal> {
+        reveal(self.credential(forge, repository)?).await
+    }
+}
+
+pub(super) async fn reveal(credential: &Credential) -> Result<Arc<Secret>, Refusal> {
+    credential.secret().await.map_err(|error| {
+        tracing::error!(%error, "a real credential cannot be had");
+        Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
+    })
 }
 
 /// A body in bounded size.

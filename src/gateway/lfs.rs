@@ -19,6 +19,7 @@ use crate::{
     credentials::authorize,
     github::{
         RepositoryName,
+        denied::Denied,
         lfs::{CONTENT_TYPE, Call, LfsError, MAX_ANSWER, MAX_REQUEST, Way},
     },
     policy::{LfsAct, LfsPermit, Whereabouts, decide_lfs},
@@ -128,7 +129,7 @@ fn trouble(visit: &Visit<'_>, permit: &LfsPermit, status: StatusCode, headers: &
         422 => "it finds fault with what is asked",
         501 => "it has no Git LFS for this",
         507 | 509 => "it takes no more, as the repository's quota is used up",
-        _ => return explain(visit, (permit.repository(), permit.is_public()), status, headers),
+        _ => return explain(visit, (permit.repository(), permit.is_public()), status, headers, Denied::Permission),
     };
     let text = format!("{} answered {status} for {}: {known}.", upstream(visit), permit.repository());
     Refusal { status: Some(status), retry_after: wait(headers), ..Refusal::new(Reason::UpstreamClosed, text) }

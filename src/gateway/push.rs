@@ -13,7 +13,7 @@ use super::{
     check_body, default_branch,
     errand::{Errand, Trouble},
     spool::Spool,
-    whole,
+    trouble, whole,
 };
 use crate::{
     github::{
@@ -247,16 +247,21 @@ fn answer_refused(visit: &Visit<'_>, list: &CommandList, not_pushed: NotPushed) 
     let (refusal, refs) = match not_pushed {
         NotPushed::Denied(denial) => (Refusal::from(Box::new(Denial::from(&*denial))), denial.refs),
         NotPushed::Refused(refusal) => {
-            let mut words = format!("{}: not attempted", refusal.reason());
-            if let Some(status) = refusal.status {
-                let _ = write!(words, ", the upstream answered {}", status.as_u16());
-            }
+            let unsent = trouble::unsent(&refusal).filter(|_| visit.traffic.up() == 0);
+            let is_unsent = unsent.is_some();
+            let words = unsent.unwrap_or_else(|| {
+                let mut words = format!("{}: not attempted", refusal.reason());
+                if let Some(status) = refusal.status {
+                    let _ = write!(words, ", the upstream answered {}", status.as_u16());
+                }
+                words
+            });
             let refs = list.updates.iter().map(|update| (update.name.clone(), words.clone())).collect();
-            (refusal, refs)
+            (if is_unsent { trouble::of_push(refusal, list.has_pack()) } else { refusal }, refs)
         }
     };
     let refs = refs.iter().map(|(name, words)| (name, words.as_str()));
-    match report::refusal(&list.capabilities, refs, &respond::advice(&refusal)) {
+    match report::refusal(&list.capabilities, refs, &respond::advice(&refusal, visit.gate.owner)) {
         Some(body) => Ok(whole(refuse(visit, refusal, body))),
         None => Err(refusal),
     }
@@ -265,7 +270,7 @@ fn answer_refused(visit: &Visit<'_>, list: &CommandList, not_pushed: NotPushed) 
 fn answer_unknown(visit: &Visit<'_>, list: &CommandList, refusal: Refusal) -> Answer {
     let text = format!("{} Whether the push took effect is not known: ask with git ls-remote before pushing again.", refusal.denial.detail);
     let body = report::interrupted(&list.capabilities, &text).unwrap_or_default();
-    refuse(visit, refusal, body)
+    visit.gate.refuse_begun(visit.subject, visit.asked, &visit.traffic, refusal, RESULT, body)
 }
 
 fn refuse(visit: &Visit<'_>, refusal: Refusal, body: Vec<u8>) -> Answer {

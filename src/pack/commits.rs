@@ -4,36 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
-use super::{MAX_COMMIT, MAX_COMMITS, PackError, delta, header::Base};
+use super::{MAX_COMMIT, MAX_COMMITS, PackError, delta, header::Base, id::Id};
 use crate::github::push::{ObjectFormat, ObjectId};
-
-/// The name of an object in octets; a short one is followed by zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Id([u8; 32]);
-
-impl Id {
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut id = [0; 32];
-        id.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(Self(id))
-    }
-
-    /// From hexadecimal digits in lower case.
-    fn parse(digits: &[u8]) -> Option<Self> {
-        let value = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let pair = |pair: &[u8]| Some(value(*pair.first()?)? << 4 | value(*pair.get(1)?)?);
-        Self::of(&digits.chunks(2).map(pair).collect::<Option<Vec<_>>>()?)
-    }
-
-    fn shown(self, format: ObjectFormat) -> Option<ObjectId> {
-        let digits: Vec<_> = self.0.iter().take(format.digits() / 2).map(|byte| format!("{byte:02x}")).collect();
-        ObjectId::parse(digits.concat().as_bytes())
-    }
-}
 
 /// Commits that were read, each under the name that its octets hash to.
 pub struct Commits {
@@ -121,7 +93,7 @@ impl Commits {
         let mut hash = digest::Context::new(algorithm);
         hash.update(format!("commit {}\0", content.len()).as_bytes());
         hash.update(content);
-        Id::of(hash.finish().as_ref()).unwrap_or(Id([0; 32]))
+        Id::of(hash.finish().as_ref()).unwrap_or_default()
     }
 
     /// Whether `new` is `old` or descends from it, by way of commits that were read and no others.

@@ -1,6 +1,6 @@
 //! What stands before the octets of a pack and of its objects.
 
-use super::{PackError, commits::Id};
+use super::{PackError, id::Id};
 use crate::github::push::ObjectFormat;
 
 /// What an object begins with.

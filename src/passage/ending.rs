@@ -91,7 +91,7 @@ impl Ending {
 
     /// The answer to whoever is refused, in the language of these first bytes.
     pub(super) fn answer(&self, refusal: &Refusal, opening: Option<Opening>) -> Option<Vec<u8>> {
-        answer(Some(&self.subject), &self.asked, refusal, opening)
+        answer(&self.gate, Some(&self.subject), &self.asked, refusal, opening)
     }
 
     /// Ends it, before its time where a refusal says so.

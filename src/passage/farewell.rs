@@ -18,16 +18,22 @@ impl Gate {
         opening: Option<Opening>,
     ) -> Option<Vec<u8>> {
         let refusal = self.note(subject, asked, refusal, asked.record());
-        answer(subject, asked, &refusal, opening)
+        answer(self, subject, asked, &refusal, opening)
     }
 }
 
 /// Whoever has opened a tunnel by CONNECT was answered already, and is sent an alert or nothing.
-pub(super) fn answer(subject: Option<&Subject>, asked: &Asked, refusal: &Refusal, opening: Option<Opening>) -> Option<Vec<u8>> {
+pub(super) fn answer(
+    gate: &Gate,
+    subject: Option<&Subject>,
+    asked: &Asked,
+    refusal: &Refusal,
+    opening: Option<Opening>,
+) -> Option<Vec<u8>> {
     if !speaks_to_the_origin(asked.door) && opening != Some(Opening::Tls) {
         return Some(Vec::new());
     }
-    in_language(opening?, refusal, &asked.context(subject, refusal))
+    in_language(opening?, refusal, &asked.context(gate, subject, refusal))
 }
 
 /// Whether a client of this door has no proxy in mind while it speaks: what it is told has to be in the language that it has chosen.

@@ -1,6 +1,6 @@
 //! What is refused: put on record, remembered for the session's pages, and worded.
 
-use super::{Asked, Gate, Subject, redirects};
+use super::{Asked, Gate, Subject, Traffic, redirects};
 use crate::{
     audit::Record,
     destination::Host,
@@ -14,10 +14,24 @@ impl Gate {
         Answer::native(&self.note(Some(subject), asked, refusal, asked.record()), content_type, body)
     }
 
+    /// The same for what had begun to go up: how much of it stands on record, since what became of that is not known.
+    pub(crate) fn refuse_begun(
+        &self,
+        subject: &Subject,
+        asked: &Asked,
+        traffic: &Traffic,
+        refusal: Refusal,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Answer {
+        let record = asked.record().ended(traffic.up(), traffic.down(), traffic.duration());
+        Answer::native(&self.note(Some(subject), asked, refusal, record), content_type, body)
+    }
+
     /// Records a refusal, remembers it for the session's pages, and words the answer.
     pub(crate) fn refuse(&self, subject: Option<&Subject>, asked: &Asked, refusal: Refusal) -> Answer {
         let refusal = self.note(subject, asked, refusal, asked.record());
-        Answer::refusal(&refusal, &asked.context(subject, &refusal))
+        Answer::refusal(&refusal, &asked.context(self, subject, &refusal))
     }
 
     /// Records a refusal without an answer, as when a tunnel ends. Gives it back with what was asked filled in.

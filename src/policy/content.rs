@@ -29,7 +29,7 @@ impl WrittenContent {
 }
 
 /// What is in force of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Content {
     /// The key that says that no secret may leave.
     pub(super) refuse_secrets: Option<RuleRef>,

@@ -204,6 +204,15 @@ impl Denial {
         Self { reason, host: None, port: None, address: None, rule: None, allow_with: None, detail: detail.into() }
     }
 
+    /// Whether its owner could grant what was refused, were it asked for; see [`super::asking`]. Of what a ref may suffer, a grant that is
+    /// asked for adds nothing to what the other refs may.
+    pub fn may_be_asked_for(&self) -> bool {
+        let Some(remedy) = &self.allow_with else { return false };
+        let adds_to_lists = remedy.lines().all(|line| line.starts_with("push = ") || line.starts_with("tags = "));
+        matches!(self.reason, Reason::HostNotAllowed | Reason::PortNotAllowed | Reason::RepositoryNotGranted | Reason::ReadOnly)
+            || (self.reason == Reason::RefNotGranted && adds_to_lists)
+    }
+
     /// The same, naming where the request wanted to go.
     #[must_use]
     pub fn of(mut self, destination: &Destination) -> Self {

@@ -98,8 +98,16 @@ impl ForgeHosts {
     /// Those of [`route::read`]; a repository at a host that is none of these.
     pub fn read_route(&self, method: &str, origin_form: &str) -> Result<Wanted, Box<Denial>> {
         let wanted = route::read(method, origin_form).map_err(|error| no_route(&error))?;
+        wanted.calling(|repository| self.find_repository(repository))
+    }
+
+    /// The same as [`Self::locate`] for a sandbox that names one.
+    ///
+    /// # Errors
+    /// [`Reason::RepositoryNotGranted`].
+    pub fn find_repository(&self, repository: RepositoryName) -> Result<RepositoryName, Box<Denial>> {
         let deny = |error| Box::new(Denial::new(Reason::RepositoryNotGranted, format!("No session has a grant: {error}.")));
-        wanted.calling(|repository| self.locate(repository).map_err(deny))
+        self.locate(repository).map_err(deny)
     }
 
     /// Judges a connection or a plain request; `None` where it leads elsewhere, which is a policy's to judge.

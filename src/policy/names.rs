@@ -77,7 +77,7 @@ impl Policy {
     /// naming any, and one for all others, which no entry tells apart.
     fn telling_ports(&self, host: &Host) -> Vec<u16> {
         let rules = &self.rules;
-        let allowed: BTreeSet<u16> = rules.allow.ports_of(host).collect();
+        let allowed: BTreeSet<u16> = rules.allow.ports_of(host).chain(self.granted.ports_of(host)).collect();
         let others = [&*rules.deny, &rules.skip].into_iter().flat_map(|index| index.ports_of(host)).chain(rules.credentials.ports_of(host));
         let mut ports: Vec<u16> = allowed.into_iter().chain([443, 80]).collect();
         ports.extend(others.collect::<BTreeSet<_>>());

@@ -30,12 +30,25 @@ fn us() -> Process {
     Process { pid: process::id(), exe: Some(exe.to_str().unwrap().into()) }
 }
 
+/// Whoever is found at last: a machine that is busy with other tests may take longer than anybody waits.
+async fn found(processes: &Processes, ends: Ends) -> Option<Arc<Process>> {
+    let begun = Instant::now();
+    loop {
+        let found = processes.find(ends).await;
+        if found.is_some() || begun.elapsed() > LONG {
+            return found;
+        }
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
 #[tokio::test]
 async fn who_has_connected_is_found_by_either_family() {
     let processes = processes();
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let (_client, _accepted, ends) = connection(address);
-        assert_eq!(processes.find(ends).await.as_deref(), Some(&us()), "{address}");
+        assert_eq!(found(&processes, ends).await.as_deref(), Some(&us()), "{address}");
     }
     let (client, _accepted, ends) = connection("127.0.0.1:0");
     drop(client);
@@ -48,7 +61,7 @@ async fn who_has_connected_is_found_by_either_family() {
 #[test]
 fn who_was_found_is_looked_at_first_and_no_longer_once_it_is_another() {
     let mut seeker = seeker();
-    let deadline = || Instant::now() + LONGEST_SEARCH;
+    let deadline = || Instant::now() + LONG;
     let (client, _accepted, ends) = connection("127.0.0.1:0");
     assert_eq!(seeker.find(&ends, deadline()), Some(us()));
     assert_eq!(seeker.recent, [process::id()]);

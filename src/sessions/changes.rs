@@ -5,15 +5,16 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::SystemTime};
 use aws_lc_rs::rand;
 
 use super::{
-    ANONYMOUS, Kept, OwnCredentials, Sessions, Wanted,
+    ANONYMOUS, Kept, Sessions, Wanted,
     keys::hex,
     policies::policy_of,
-    session::{Bound, Governing, Session},
-    store::{Record, Store},
+    requests::MAX_GRANTED,
+    session::{Governing, Session},
+    store::{Bound, Record, Store},
 };
 use crate::{
     github::{RepositoryName, identity::RepositoryId},
-    policy::grant::Grant,
+    policy::grant::{Grant, GrantError},
     reason::Reason,
     secret::Secret,
     token::{Claims, MAX_ID, is_session_id},
@@ -46,6 +47,14 @@ pub(crate) enum ChangeError {
     /// A token of the operator's proves it.
     Fixed(Arc<str>),
     Signature,
+    /// It has no request of this number.
+    NoRequest(u32),
+    /// The request is for something else than its owner looked at.
+    OtherWish(u32),
+    /// As many requests of it are granted as can be.
+    TooManyGranted,
+    /// What is granted would be more than a grant can hold.
+    Grant(GrantError),
     /// The session is made or revoked until the next start, and not beyond.
     Unwritten(io::Error),
 }
@@ -64,6 +73,12 @@ impl fmt::Display for ChangeError {
             Self::Ended(reason) => write!(f, "the session holds no more ({reason}): make another"),
             Self::Fixed(id) => write!(f, "session {id:?} is proved by the token that the configuration names"),
             Self::Signature => f.write_str("no token could be signed"),
+            Self::NoRequest(number) => write!(f, "the session has no request {number}"),
+            Self::OtherWish(number) => write!(f, "request {number} is for something else by now: look at it again"),
+            Self::TooManyGranted => {
+                write!(f, "{MAX_GRANTED} requests of the session are granted: deny one of these, or make another session")
+            }
+            Self::Grant(error) => write!(f, "the session's grant cannot hold this too: {error}"),
             Self::Unwritten(error) => write!(f, "the change cannot be written and ends with this process: {error}"),
         }
     }
@@ -91,7 +106,7 @@ impl Sessions {
             .map_err(|unusable| ChangeError::Policy(unusable.why))?;
         let record = Record::new(&id, now, draft.expires, draft.policy, draft.grant.clone()).where_first_is(self.first.as_ref());
         let (expires, generation) = (record.expires(), *self.generation.borrow());
-        let governing = Governing { policy, generation, expires, grant: draft.grant, signed: true, credentials: OwnCredentials::new() };
+        let governing = Governing { expires, ..Governing::new(policy, draft.grant, generation) };
         let session = Wanted { id: id.clone(), configured: false, governing, closed: None, bound: Bound::new() }.into_session();
         let token = sign(store, &session, now)?;
         store.write(&record).map_err(ChangeError::Unwritten)?;
@@ -123,7 +138,7 @@ impl Sessions {
             // A record that cannot be read refuses its session as it is.
             Some(Err(_)) => return Ok(session),
             Some(Ok(record)) => record.clone().revoked(),
-            None => Record::of_configured(session.id(), now),
+            None => Record::of_configured(session.id(), now).revoked(),
         };
         self.store.as_ref().ok_or(ChangeError::NoState)?.write(&record).map_err(ChangeError::Unwritten)?;
         kept.records.insert(session.id().clone(), Ok(record));

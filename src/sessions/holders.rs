@@ -21,8 +21,10 @@ impl Holders {
         let (mut seen, mut seen_own) = (HashSet::new(), HashSet::new());
         let mut holders = Self::default();
         for governing in sessions.map(|session| session.governing()) {
-            if seen.insert(Arc::as_ptr(&governing.policy)) {
-                holders.policies.push(Arc::clone(&governing.policy));
+            // What was granted since brings no credential with it.
+            let policy = &governing.written.policy;
+            if seen.insert(Arc::as_ptr(policy)) {
+                holders.policies.push(Arc::clone(policy));
             }
             holders.own.extend(governing.credentials.values().filter(|own| seen_own.insert(Arc::as_ptr(own))).cloned());
         }

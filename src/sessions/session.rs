@@ -1,7 +1,7 @@
 //! One session as it runs: what governs it, what it has open, what was last refused to it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -13,14 +13,20 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{OwnCredentials, heads::Heads, redirects::Redirects, synthetic::Synthetic, transfers::Transfers, turns::Turns};
+use super::{
+    OwnCredentials, heads::Heads, redirects::Redirects, requests::Requests, store::Bound, synthetic::Synthetic, transfers::Transfers,
+    turns::Turns,
+};
 use crate::{
     audit::{bounded_method, bounded_path},
     credentials::Equipped,
     destination::Host,
     github::{RepositoryName, identity::RepositoryId},
     limits::SessionLimits,
-    policy::{Denial, RuleRef, grant::Grant},
+    policy::{
+        Denial, RuleRef,
+        grant::{Grant, GrantError},
+    },
     reason::Reason,
 };
 
@@ -57,19 +63,47 @@ pub(crate) struct Session {
     gits: Arc<Semaphore>,
 }
 
-/// Repositories by the name that was granted.
-pub(super) type Bound = BTreeMap<RepositoryName, RepositoryId>;
-
-/// What a reload replaces at once.
+/// What a reload replaces at once, and an owner who grants what was asked for.
+#[derive(Clone)]
 pub(crate) struct Governing {
+    /// As written, with what was granted since.
     pub(crate) policy: Arc<Equipped>,
+    pub(crate) grant: Grant,
+    pub(crate) written: Arc<Written>,
+    /// What it asked its owner for.
+    pub(crate) requests: Arc<Requests>,
     pub(crate) generation: u64,
     pub(crate) expires: Option<SystemTime>,
-    pub(crate) grant: Grant,
     /// Tokens that we signed prove it; else a fixed one of the operator's does.
     pub(crate) signed: bool,
     /// None for those made over the admin interface.
     pub(crate) credentials: OwnCredentials,
+}
+
+/// A session's rights as its configuration or its maker wrote them.
+pub(crate) struct Written {
+    pub(crate) policy: Arc<Equipped>,
+    pub(crate) grant: Grant,
+}
+
+impl Governing {
+    /// A session of the configuration or one that was made, which never asked for anything; proved by tokens that we sign, without end.
+    pub(super) fn new(policy: Arc<Equipped>, grant: Grant, generation: u64) -> Self {
+        let written = Arc::new(Written { policy: Arc::clone(&policy), grant: grant.clone() });
+        Self { policy, grant, written, requests: Arc::default(), generation, expires: None, signed: true, credentials: OwnCredentials::new() }
+    }
+
+    /// The same, whose owner decided so on its requests.
+    ///
+    /// # Errors
+    /// More than a grant can hold, together with what is written.
+    pub(super) fn requesting(&self, requests: Requests) -> Result<Self, GrantError> {
+        let Written { policy, grant } = &*self.written;
+        let grant = requests.repositories().try_fold(grant.clone(), |grant, wish| grant.granting(wish))?;
+        let has_hosts = requests.hosts().next().is_some();
+        let policy = if has_hosts { Arc::new(policy.granting(requests.hosts())) } else { Arc::clone(policy) };
+        Ok(Self { policy, grant, requests: Arc::new(requests), ..self.clone() })
+    }
 }
 
 impl Session {

@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{keys::Keys, session::Bound};
+use super::{
+    keys::Keys,
+    requests::{Requests, from_seconds, seconds},
+};
 use crate::{
     destination::{Host, Name},
     files::{self, StoreError},
@@ -19,13 +22,16 @@ use crate::{
     token::is_session_id,
 };
 
+/// Which repository each granted name was when it was first used.
+pub(super) type Bound = BTreeMap<RepositoryName, RepositoryId>;
+
 /// One session as its file has it. Every key must be there: one that was lost must not be taken for one never written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     schema: u32,
     pub(super) id: Box<str>,
-    /// The session stands in the configuration, and this only remembers that it was revoked.
+    /// The session stands in the configuration, and this only remembers that it was revoked, and what it asked for.
     pub(super) configured: bool,
     /// Times are seconds since 1970.
     pub(super) created: u64,
@@ -41,6 +47,9 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Bound::is_empty")]
     bound: Bound,
     pub(super) revoked: bool,
+    /// Where they are lost, nothing is granted by them.
+    #[serde(default)]
+    requests: Requests,
 }
 
 impl Record {
@@ -48,8 +57,8 @@ impl Record {
     pub(super) fn new(id: &str, now: SystemTime, expires: Option<SystemTime>, policy: Option<PathBuf>, repositories: Grant) -> Self {
         let expires = expires.map(seconds);
         let (configured, created) = (false, seconds(now));
-        let (github, bound) = (None, Bound::new());
-        Self { schema: SCHEMA, id: id.into(), configured, created, expires, policy, repositories, github, bound, revoked: false }
+        let (github, bound, requests) = (None, Bound::new(), Requests::default());
+        Self { schema: SCHEMA, id: id.into(), configured, created, expires, policy, repositories, github, bound, revoked: false, requests }
     }
 
     /// The same, whose repositories without a host are at this one.
@@ -78,9 +87,20 @@ impl Record {
         self.repositories.clone().seen_from(self.first().or(first), first)
     }
 
-    /// That a session of the configuration was revoked.
+    /// What is kept of a session of the configuration.
     pub(super) fn of_configured(id: &str, now: SystemTime) -> Self {
-        Self { configured: true, ..Self::new(id, now, None, None, Grant::default()).revoked() }
+        Self { configured: true, ..Self::new(id, now, None, None, Grant::default()) }
+    }
+
+    /// What was asked for, by names as above.
+    pub(super) fn requests(&self, first: Option<&Name>) -> Requests {
+        self.requests.clone().seen_from(self.first().or(first), first)
+    }
+
+    /// The same session, which asked for these, by names as above.
+    #[must_use]
+    pub(super) fn requesting(self, requests: Requests, first: Option<&Name>) -> Self {
+        Self { requests: requests.seen_from(first, self.first().or(first)), ..self }
     }
 
     #[must_use]
@@ -89,7 +109,7 @@ impl Record {
     }
 
     pub(super) fn expires(&self) -> Option<SystemTime> {
-        self.expires.and_then(|expires| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expires)))
+        self.expires.and_then(from_seconds)
     }
 
     /// Whether no token of it can be good any more, whatever this machine's clock did meanwhile.
@@ -188,10 +208,6 @@ impl Store {
     fn path(&self, id: &str) -> PathBuf {
         self.records.join(format!("{id}{SUFFIX}"))
     }
-}
-
-fn seconds(moment: SystemTime) -> u64 {
-    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 const SCHEMA: u32 = 1;

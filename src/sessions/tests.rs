@@ -1,3 +1,5 @@
+mod asking;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,

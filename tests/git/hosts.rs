@@ -1,4 +1,4 @@
-//! Several GitHubs at once: each by its own host, its own credential and its own authority, and the same owner and name on two of
+//! Several hosts of repositories at once: each by its own host, its own credential and its own authority, and the same owner and name on two of
 //! them are two repositories.
 
 use serde_json::Value;

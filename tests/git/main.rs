@@ -9,19 +9,22 @@
 //! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
 //! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
-//! - `hosts`: several GitHubs at once, each by its own host, credential and authority
+//! - `hosts`: two hosts of repositories at once, each by its own host, credential and authority
 //! - `renames`: repositories that were renamed, transferred, or made anew under a name of before
 //! - `lfs`: Git LFS by the real client, and links that are not what they say
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
 //! - `memory`: a push and a clone that are much larger than the memory they take
 //! - `parent`: GitHub behind a parent proxy
 //! - `regressions`: what once went wrong
+//! - `asking`: what a sandbox asks its owner for, and has while it runs
+//! - `stranded`: GitHub away at each stage, and what is safe to do then
 //! - `leaks`: that the search for secrets, with which every test ends, finds them
 //!
 //! Rows of the reference are named in the tests: `g_20_…` is case G-20, `threat_101_…` is threat 101.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
+mod asking;
 mod credentials_in;
 mod fetch;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
@@ -39,5 +42,6 @@ mod renames;
 mod rights;
 mod routes;
 mod running;
+mod stranded;
 mod uploads;
 mod upstreams;

@@ -304,7 +304,7 @@ fn g_51_descent_agrees_with_git_on_its_own_packs() {
     let ids: Vec<_> = text(&["rev-list", "--all"]).lines().map(|id| ObjectId::parse(id.as_bytes()).unwrap()).collect();
     fs::write(
         clone.join("all"),
-        text(&["rev-list", "--objects", "--all"]).lines().map(|line| format!("{}\n", &line[..40])).collect::<String>(),
+        text(&["rev-list", "--objects", "--all"]).lines().map(|line| format!("{}\n", &line[..40])).collect::<Vec<_>>().concat(),
     )
     .unwrap();
     let packed = Command::new("sh")

@@ -149,7 +149,7 @@ fn line_with(said: &str, words: &str) -> Option<String> {
     let line = without_ports(&line);
     // Times and addresses before the words are others the next time.
     let at = line.find(words)?;
-    let line = if line[..at].contains(|c: char| c.is_ascii_digit()) { &line[at..] } else { &line };
+    let line = if line[..at].contains(|c: char| c.is_ascii_digit()) { line[at..].to_owned() } else { line };
     // What is kept is long enough to have the words in it.
     let end = line.find(words).map_or(0, |at| at + words.len()).max(LONGEST);
     Some(if line.chars().count() <= end { line.to_owned() } else { line.chars().take(end).chain(['…']).collect() })

@@ -36,12 +36,14 @@
 //! - `learning`: a policy learned from a report, and redirects to what is refused
 //! - `clients`: curl, wget, pip, npm, cargo and git
 //! - `variables`: what `tidegate env` prints, as clients take it
+//! - `asking`: what a sandbox asks its owner for, and has while it runs
 //! - `agreement`: `tidegate check` and the wire say the same
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
 mod addresses;
 mod agreement;
+mod asking;
 mod authority;
 mod clients;
 mod consistency;

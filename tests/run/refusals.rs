@@ -12,6 +12,22 @@ fn a_refusal_says_why_and_what_would_allow_it() {
     }
 }
 
+/// Nobody can be asked while it runs, and nobody is told to.
+#[test]
+fn what_is_asked_for_is_answered_with_what_its_caller_writes() {
+    let caller = user();
+    for (wish, said) in [
+        (r#"{"host": "example.org:8443"}"#, "tidegate run --allow example.org:8443"),
+        (r#"{"repository": "octo/spoon"}"#, "tidegate run --repo octo/spoon"),
+        (r#"{"repository": "octo/spoon", "ref": "refs/heads/fix-1"}"#, "tidegate run --repo octo/spoon:fix-1"),
+    ] {
+        let asked = caller.run(&["--", "curl", "-sS", "-m", "5", "-d", wish, "http://tidegate.internal/request-access"]);
+        assert!(asked.status == 0 && asked.out.contains(said) && asked.out.contains("Nobody can be asked"), "{} {}", asked.out, asked.err);
+    }
+    let refused = caller.run(&["--", "curl", "-sS", "-m", "5", "http://example.org/"]);
+    assert!(!refused.out.contains("request-access"), "{}", refused.out);
+}
+
 #[test]
 fn refusals_are_counted_by_destination_and_reason() {
     let caller = user();

@@ -1,4 +1,7 @@
-use super::super::tests::{Done, tidegate};
+use super::{
+    super::tests::{Done, tidegate},
+    *,
+};
 
 /// Runs `check push` and returns its status and results.
 fn check(arguments: &str) -> (u8, String) {
@@ -61,17 +64,18 @@ fn the_first_host_may_be_named_or_left_out() {
     }
     let grant = "[[session]]\n[[session.repository]]\nname = \"ghe.example/octo/spoon\"\naccess = \"write\"\npush = [\"refs/heads/a\"]\n";
     let hosts = "[[github]]\nhost = \"ghe.example\"\ncredential = { env = \"NOT_READ\" }\n";
-    for (text, repository, code) in [
-        (grant.to_owned(), "ghe.example/octo/spoon", 0),
-        (grant.to_owned(), "octo/spoon", 1),
-        (format!("{hosts}{grant}"), "octo/spoon", 0),
-        (format!("{hosts}{grant}"), "ghe.example/octo/spoon", 0),
-        (format!("{hosts}{grant}"), "other.example/octo/spoon", 1),
+    for (text, repository, reason) in [
+        (grant.to_owned(), "ghe.example/octo/spoon", None),
+        (grant.to_owned(), "octo/spoon", Some(Reason::RepositoryNotGranted)),
+        (format!("{hosts}{grant}"), "octo/spoon", None),
+        (format!("{hosts}{grant}"), "ghe.example/octo/spoon", None),
+        (format!("{hosts}{grant}"), "other.example/octo/spoon", Some(Reason::BadRequest)),
     ] {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &text).unwrap();
-        let done = tidegate(&format!("tidegate check push --session {} {repository} a", file.path().display()));
-        assert_eq!(done.code, code, "{text}{repository}: {}{}", done.out, done.err);
+        let change = Change { create: false, force: false, delete: false };
+        let (session, name) = (PathBuf::new(), "a".to_owned());
+        let arguments = Arguments { session, change, json: false, repository: repository.to_owned(), name };
+        let answer = Grants::parse("session.toml", &text).unwrap().judge(&arguments, SystemTime::UNIX_EPOCH);
+        assert_eq!(answer.reason, reason, "{text}{repository}: {:?}", answer.sentences);
     }
 }
 

@@ -87,6 +87,7 @@ impl World {
             forges: crate::passage::Forges::default(),
             forge_hosts: ForgeHosts::default(),
             backend: Backend::new(None),
+            owner: crate::respond::Owner::Writing,
             authority: LocalAuthority::new(Some(&directory.path().join("state")), Arc::clone(&metrics), now()).unwrap(),
             audit: Audit::open(audit, OnFailure::Refuse, now, Arc::clone(&metrics)).unwrap(),
             metrics,

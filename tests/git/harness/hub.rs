@@ -358,10 +358,7 @@ impl Shared {
 
     fn is_admitted(&self, head: &Parts) -> bool {
         let shown = head.headers.get("authorization").and_then(|value| value.to_str().ok());
-        let [git, api] = match &self.wanted {
-            Some(wanted) => wanted,
-            None => return true,
-        };
+        let Some([git, api]) = &self.wanted else { return true };
         shown == Some(if head.uri.path().starts_with(api::PREFIX) { api } else { git })
     }
 

@@ -1,4 +1,4 @@
-//! Two GitHubs at once, each with a credential and an authority of its own; and at the end the search for what got to the other one.
+//! Two hosts of repositories at once, each with a credential and an authority of its own; and at the end the search for what got to the other one.
 
 use std::fs;
 
@@ -166,7 +166,8 @@ impl Pair {
 
 fn everything(hub: &Hub) -> String {
     let seen = hub.seen().into_iter();
-    seen.map(|seen| format!("{} {}\n{:?}\n{}", seen.method, seen.target, seen.headers, String::from_utf8_lossy(&seen.body))).collect()
+    let texts = seen.map(|seen| format!("{} {}\n{:?}\n{}", seen.method, seen.target, seen.headers, String::from_utf8_lossy(&seen.body)));
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 /// The same owner and name on both.

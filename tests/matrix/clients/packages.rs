@@ -82,12 +82,12 @@ composer install --no-interaction --no-progress && cat vendor/tide/demo/hello"#,
 pub(crate) const MAVEN: Client = Client {
     name: "Maven",
     version: "mvn --version",
-    serve: r#"mkdir -p $ROOT/maven/tide/demo/1.0
+    serve: r"mkdir -p $ROOT/maven/tide/demo/1.0
 cat > $ROOT/maven/tide/demo/1.0/demo-1.0.pom <<'SCRIPT'
 <project><modelVersion>4.0.0</modelVersion><groupId>tide</groupId><artifactId>demo</artifactId><version>1.0</version>
 <packaging>pom</packaging><description>from nginx</description></project>
 SCRIPT
-sha1sum < $ROOT/maven/tide/demo/1.0/demo-1.0.pom | cut -c1-40 > $ROOT/maven/tide/demo/1.0/demo-1.0.pom.sha1"#,
+sha1sum < $ROOT/maven/tide/demo/1.0/demo-1.0.pom | cut -c1-40 > $ROOT/maven/tide/demo/1.0/demo-1.0.pom.sha1",
     fetch: r#"cat > pom.xml <<'SCRIPT'
 <project><modelVersion>4.0.0</modelVersion><parent><groupId>tide</groupId><artifactId>demo</artifactId><version>1.0</version><relativePath/></parent>
 <artifactId>user</artifactId><packaging>pom</packaging></project>
@@ -172,7 +172,7 @@ pub(crate) const SKOPEO: Client = Client {
     name: "skopeo",
     version: "skopeo --version",
     servers: &[REGISTRY],
-    serve: r#"cat > make.py <<'SCRIPT'
+    serve: r"cat > make.py <<'SCRIPT'
 import hashlib, io, json, os, tarfile
 os.makedirs('image/blobs/sha256')
 def blob(content, kind):
@@ -191,7 +191,7 @@ manifest = blob(json.dumps({'schemaVersion': 2, 'config': config, 'layers': [lay
 json.dump({'schemaVersion': 2, 'manifests': [manifest]}, open('image/index.json', 'w'))
 json.dump({'imageLayoutVersion': '1.0.0'}, open('image/oci-layout', 'w'))
 SCRIPT
-python3 make.py && skopeo copy --quiet --insecure-policy --dest-tls-verify=false oci:image docker://127.0.0.1:5000/tide/demo:1"#,
+python3 make.py && skopeo copy --quiet --insecure-policy --dest-tls-verify=false oci:image docker://127.0.0.1:5000/tide/demo:1",
     fetch: "skopeo copy --insecure-policy docker://$HOST:5000/tide/demo:1 dir:it 2> said || { sed 's/^time=[^ ]* //' said; exit 1; }
         for layer in it/*; do gzip -dc $layer 2>/dev/null || cat $layer; done | grep -ao 'from the registry'",
     shows: "from the registry",

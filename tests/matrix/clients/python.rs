@@ -191,6 +191,6 @@ channel = grpc.secure_channel(os.environ['HOST'] + ':8444', grpc.ssl_channel_cre
 print(channel.unary_unary('/tide.Demo/Say')(b'from a call', timeout=20).decode())"
     ),
     shows: "hello from a call",
-    expected: works("403", "DNS server refused query", "403"),
+    expected: works("HTTP proxy returned response code 403", "DNS server refused query", "Received http2 header with status: 403"),
     ..CLIENT
 };

@@ -1,0 +1,182 @@
+//! Whether something would pass, by the decisions that it would meet.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Visit, json_page, text};
+use crate::{
+    github::{
+        RepositoryName, Service,
+        push::RefName,
+        route::{Route, Wanted},
+    },
+    policy::{
+        Approval, ChangeKind, DefaultBranch, Denial, ForgePermit, LfsAct, Question, RefChange, RequestFacts, decide_lfs, decide_push,
+        decide_repository, depends_on_default,
+    },
+    reason::{Reason, Verdict},
+    respond::{Answer, Owner},
+};
+
+/// Of a request, `{"target": "https://host/path", "method": "GET"}`; of git, `{"repository": "octo/spoon", "service": "push", "ref":
+/// "refs/heads/x", "change": "create"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    target: Option<String>,
+    method: Option<String>,
+    repository: Option<String>,
+    service: Option<GitService>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+    change: Option<Change>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GitService {
+    Fetch,
+    Push,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Create,
+    Update,
+    Force,
+    Delete,
+}
+
+impl From<Change> for ChangeKind {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Create => Self::Create,
+            Change::Update => Self::Update,
+            Change::Force => Self::Force,
+            Change::Delete => Self::Delete,
+        }
+    }
+}
+
+/// What a sandbox wants to know.
+enum Asked {
+    Request(String, Option<String>),
+    Fetch(RepositoryName),
+    /// None: whether any push would be looked at.
+    Push(RepositoryName, Option<RefChange>),
+}
+
+pub(super) fn answer(visit: &Visit<'_>, body: &[u8]) -> Answer {
+    let decided = match read(body) {
+        Ok(Asked::Request(target, method)) => of_request(visit, &target, method.as_deref()),
+        Ok(Asked::Fetch(repository)) => of_service(visit, repository, Service::UploadPack),
+        Ok(Asked::Push(repository, None)) => of_service(visit, repository, Service::ReceivePack),
+        Ok(Asked::Push(repository, Some(change))) => of_change(visit, repository, change),
+        Err(why) => return text(StatusCode::BAD_REQUEST, format!("This cannot be asked: {why}.\n{EXAMPLES}")),
+    };
+    json_page(StatusCode::OK, &decided.unwrap_or_else(|denial| refused(visit, &denial)))
+}
+
+fn read(body: &[u8]) -> Result<Asked, String> {
+    // serde would read an array as the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("it is no JSON object".to_owned());
+    }
+    let written: Written = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    match written {
+        Written { target: Some(target), method, repository: None, service: None, reference: None, change: None } => {
+            Ok(Asked::Request(target, method))
+        }
+        Written { target: None, method: None, repository: Some(repository), service, reference, change } => {
+            let repository = RepositoryName::parse(&repository).map_err(|error| error.to_string())?;
+            let name = reference.map(|name| RefName::parse(name.as_bytes())).transpose().map_err(|error| error.to_string())?;
+            match (service, name, change) {
+                (None | Some(GitService::Fetch), None, None) => Ok(Asked::Fetch(repository)),
+                (Some(GitService::Push), None, None) => Ok(Asked::Push(repository, None)),
+                (None | Some(GitService::Push), Some(name), change) => {
+                    let kind = change.map_or(ChangeKind::Update, ChangeKind::from);
+                    Ok(Asked::Push(repository, Some(RefChange { name, kind })))
+                }
+                (_, _, _) => Err("\"change\" is of a \"ref\", and \"ref\" of a push".to_owned()),
+            }
+        }
+        _ => Err("write either \"target\" or \"repository\"".to_owned()),
+    }
+}
+
+fn of_request(visit: &Visit<'_>, target: &str, method: Option<&str>) -> Result<Value, Box<Denial>> {
+    let question = Question::parse(target, method)?;
+    let approval = match visit.forge_hosts.decide(&question.destination, question.way) {
+        Some(judged) => decide_forge(visit, &judged?, &question)?,
+        None => question.decide(&visit.governing.policy, visit.now)?,
+    };
+    Ok(json!({
+        "verdict": Verdict::Allow.as_str(),
+        "rule": approval.rule.map(|rule| rule.to_string()),
+        "would_deny": approval.would_deny.map(Reason::as_str),
+    }))
+}
+
+/// What the gateway would say.
+fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) -> Result<Approval, Box<Denial>> {
+    if let Some(method) = &question.method {
+        let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
+        let grant = &visit.governing.grant;
+        let public_read = |repository| visit.forge_hosts.public_read(repository);
+        match permit.decide_request(&facts)? {
+            Wanted::Git(Route { repository, kind }) => {
+                let _granted = decide_repository(grant, &repository, kind.service(), public_read(&repository))?;
+            }
+            Wanted::Lfs(repository, call) => {
+                let _granted = decide_lfs(grant, &repository, &LfsAct::at_least(call), public_read(&repository))?;
+            }
+            Wanted::Object(_) => {}
+        }
+    }
+    Ok(Approval { rule: None, would_deny: None })
+}
+
+fn of_service(visit: &Visit<'_>, repository: RepositoryName, service: Service) -> Result<Value, Box<Denial>> {
+    let repository = &visit.forge_hosts.find_repository(repository)?;
+    let permit = decide_repository(&visit.governing.grant, repository, service, visit.forge_hosts.public_read(repository))?;
+    Ok(json!({ "verdict": Verdict::Allow.as_str(), "repository": repository.as_str(), "public": permit.is_public() }))
+}
+
+/// Nobody is asked for the repository's default branch, for which no pattern stands: that shows when the ref is pushed.
+fn of_change(visit: &Visit<'_>, repository: RepositoryName, change: RefChange) -> Result<Value, Box<Denial>> {
+    let repository = &visit.forge_hosts.find_repository(repository)?;
+    let (grant, changes) = (&visit.governing.grant, &[change]);
+    let depends = depends_on_default(grant, repository, changes);
+    let default = if depends { DefaultBranch::Unasked } else { DefaultBranch::Unknown };
+    let permit = decide_push(grant, repository, changes, &default).map_err(|denial| Box::new(Denial::from(&*denial)))?;
+    let conditions = [
+        (!permit.to_verify().is_empty()).then_some("the ref loses no commit, which has to show when it is pushed"),
+        depends.then_some("it is not the repository's default branch, which is asked for when it is pushed"),
+    ];
+    Ok(json!({
+        "verdict": Verdict::Allow.as_str(),
+        "repository": repository.as_str(),
+        "rule": permit.entries().first(),
+        "conditions": conditions.into_iter().flatten().collect::<Vec<_>>(),
+    }))
+}
+
+fn refused(visit: &Visit<'_>, denial: &Denial) -> Value {
+    json!({
+        "verdict": Verdict::Deny.as_str(),
+        "reason": denial.reason.as_str(),
+        "rule": denial.rule.as_ref().map(ToString::to_string),
+        "allow_with": denial.allow_with,
+        "detail": denial.detail,
+        // Whether asking the owner can help.
+        "may_ask": visit.owner == Owner::Listening && denial.may_be_asked_for(),
+    })
+}
+
+const EXAMPLES: &str = "\
+Send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out.
+Or {\"repository\": \"octo/spoon\", \"service\": \"fetch\"},
+or {\"repository\": \"octo/spoon\", \"service\": \"push\", \"ref\": \"refs/heads/x\", \"change\": \"create\"}; a change is create, update, force or delete.
+";
