@@ -51,7 +51,15 @@ impl Visit<'_> {
     /// What begins here, to be held to the grants that come after.
     fn standing(&self, repository: &RepositoryName, service: Service) -> Standing {
         let (gate, subject) = (Arc::clone(self.gate), self.subject.clone());
-        Standing { gate, subject, repository: repository.clone(), service, changes: Vec::new(), default: DefaultBranch::Unknown, storage: None }
+        Standing {
+            gate,
+            subject,
+            repository: repository.clone(),
+            service,
+            changes: Vec::new(),
+            default: DefaultBranch::Unknown,
+            storage: None,
+        }
     }
 
     /// The same for a push, by what was known when it was judged.

@@ -1,5 +1,6 @@
 //! After a door has read what is wanted: decide, resolve, record, dial. Every door takes this one way.
 
+mod asked;
 mod headers;
 mod limited;
 mod traffic;
@@ -33,6 +34,7 @@ use http::HeaderValue;
 use tokio::sync::OnceCell;
 
 pub(crate) use self::{
+    asked::Asked,
     ending::Ending,
     farewell::{part, speaks_to_the_origin},
     forge::{Forge, Forges},
@@ -49,20 +51,15 @@ use crate::{
     authority::LocalAuthority,
     backend::Backend,
     credentials::Held,
-    destination::{Destination, Host, Name, OWN_PAGES},
+    destination::{Destination, Host, OWN_PAGES},
     downstream::Patience,
-    github::{
-        RepositoryName, Service,
-        push::{ObjectId, RefName},
-        route::Wanted,
-    },
     limits::{Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     pages,
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way, asking::Wish},
     processes::{Ends, Process, Processes},
     reason::Reason,
-    respond::{Context, Owner, Reader, Refusal},
+    respond::{Owner, Refusal},
     secret::Secret,
     sessions::{Governing, Session, Sessions},
     upstream::{Connected, Dialled, ExchangeTimeouts, Key, LazyTlsClient, Upstream},
@@ -120,78 +117,6 @@ impl Subject {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.governing.policy
-    }
-}
-
-/// What was asked for, as far as it is known: what records and refusals say.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) door: Door,
-    pub(crate) kind: Kind,
-    pub(crate) destination: Option<Destination>,
-    /// The name that is asked for, where nothing is connected to.
-    pub(crate) name: Option<Name>,
-    pub(crate) method: Option<Box<str>>,
-    pub(crate) path: Option<Box<str>>,
-    pub(crate) repository: Option<RepositoryName>,
-    /// What a push wants to change.
-    pub(crate) refs: Vec<RefName>,
-    /// Where each of them points, as its sender believes, and where it is to point.
-    pub(crate) tips: Vec<[ObjectId; 2]>,
-    pub(crate) reader: Reader,
-    /// What its bytes would have been refused for, had report mode not let them through.
-    pub(crate) would_deny: Option<Reason>,
-}
-
-impl Asked {
-    pub(crate) fn new(door: Door, kind: Kind) -> Self {
-        Self {
-            door,
-            kind,
-            destination: None,
-            name: None,
-            method: None,
-            path: None,
-            repository: None,
-            refs: Vec::new(),
-            tips: Vec::new(),
-            reader: Reader::default(),
-            would_deny: None,
-        }
-    }
-
-    /// It is one of git's requests, or of Git LFS's.
-    pub(crate) fn is_for(&mut self, wanted: &Wanted) {
-        self.repository = wanted.repository().cloned();
-        self.kind = match wanted {
-            Wanted::Git(route) if route.kind.service() == Service::UploadPack => Kind::Fetch,
-            Wanted::Git(_) => Kind::Push,
-            Wanted::Lfs(..) | Wanted::Object(_) => Kind::Lfs,
-        };
-    }
-
-    /// Who reads a refusal of it, and under which policy.
-    fn context(&self, gate: &Gate, subject: Option<&Subject>, refusal: &Refusal) -> Context {
-        let policy = subject.map(|subject| Arc::from(subject.policy().name()));
-        let generation = refusal.generation.or(subject.map(|subject| subject.governing.generation));
-        Context { policy, generation, reader: self.reader, owner: gate.owner }
-    }
-
-    fn record(&self) -> Record {
-        let mut record = Record::new(self.door, self.kind);
-        if let Some(destination) = &self.destination {
-            record = record.to(destination);
-        }
-        if let Some(name) = &self.name {
-            record = record.naming(name);
-        }
-        if let Some(method) = &self.method {
-            record = record.requesting(method, self.path.as_deref());
-        }
-        if let Some(repository) = &self.repository {
-            record = record.of(repository, &self.refs).moving(&self.tips);
-        }
-        record
     }
 }
 

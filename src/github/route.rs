@@ -118,7 +118,13 @@ fn split<'t>(prefix: &str, names_host: bool, target: &'t str) -> Result<(Reposit
     let path = plain(path)?;
     let below = path.strip_prefix(prefix).ok_or_else(|| RouteError::Elsewhere(excerpt(path.as_bytes())))?;
     let (at, below) = match below.split_once('/') {
-        Some((first, rest)) if names_host && first.contains('.') => (Some(host(first)?), rest),
+        Some((first, rest)) if names_host && first.contains('.') => {
+            // Then it stands where an owner would.
+            if rest.split_once('/').is_some_and(|(_, end)| end == INFO_REFS || Service::parse(end).is_some()) {
+                return Err(NameError::Owner(excerpt(first.as_bytes())).into());
+            }
+            (Some(host(first)?), rest)
+        }
         Some(_) | None => (None, below),
     };
     let mut segments = below.splitn(3, '/');

@@ -90,7 +90,16 @@ impl Governing {
     /// A session of the configuration or one that was made, which never asked for anything; proved by tokens that we sign, without end.
     pub(super) fn new(policy: Arc<Equipped>, grant: Grant, generation: u64) -> Self {
         let written = Arc::new(Written { policy: Arc::clone(&policy), grant: grant.clone() });
-        Self { policy, grant, written, requests: Arc::default(), generation, expires: None, signed: true, credentials: OwnCredentials::new() }
+        Self {
+            policy,
+            grant,
+            written,
+            requests: Arc::default(),
+            generation,
+            expires: None,
+            signed: true,
+            credentials: OwnCredentials::new(),
+        }
     }
 
     /// The same, whose owner decided so on its requests.

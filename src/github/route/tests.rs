@@ -31,8 +31,6 @@ fn a_route_may_name_a_host() {
     }
     let on_host = read_on_host("GET", "/ghe.example/octo/spoon/info/refs?service=git-upload-pack");
     assert_eq!(on_host.unwrap_err().reason(), RepositoryNotGranted);
-    // What would be an owner with a dot is a host without a repository.
-    assert_eq!(parse("GET", &target("o.o/spoon")).unwrap_err().reason(), PathNotAllowed);
 }
 
 #[test]
@@ -81,7 +79,8 @@ const NOTHING_OF_GIT: &[(&str, &str, Reason)] = &[
     ("GET", "http://github.com/git/octo/spoon/info/refs?service=git-upload-pack", BadRequest),
     // Names (G-01, G-02).
     ("GET", "/git/octo/spoon.git.git/info/refs?service=git-upload-pack", RepositoryNotGranted),
-    ("GET", "/git/o_o/spo~n/info/refs?service=git-upload-pack", BadRequest),
+    ("GET", "/git/o.o/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
+    ("POST", "/git/o.o/spoon/git-upload-pack", RepositoryNotGranted),
     ("GET", "/git/o.o/o.o/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
     ("GET", "/git/o.o./octo/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),
     ("GET", "/git/127.0.0.1/octo/spoon/info/refs?service=git-upload-pack", RepositoryNotGranted),

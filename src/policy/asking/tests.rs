@@ -165,7 +165,9 @@ fn a_granted_ref_is_that_ref_and_no_more() {
     assert_eq!(after, serde_json::from_str(expected).unwrap());
     assert_eq!(after.granting(&repository(&spoon("refs/heads/x"))).unwrap(), after, "twice is once");
     let change = |name: &str, kind| RefChange { name: RefName::parse(name.as_bytes()).unwrap(), kind };
-    let decide = |name: &str, kind| decide_push(&after, &RepositoryName::parse("octo/spoon").unwrap(), &[change(name, kind)], &DefaultBranch::Unknown).is_ok();
+    let decide = |name: &str, kind| {
+        decide_push(&after, &RepositoryName::parse("octo/spoon").unwrap(), &[change(name, kind)], &DefaultBranch::Unknown).is_ok()
+    };
     for (name, kind, expected) in [
         ("refs/heads/x", ChangeKind::Create, true),
         ("refs/heads/x", ChangeKind::Update, true),
