@@ -62,6 +62,7 @@ deploy: setup $(COMPONENTS)/deploy/.complete
 matrix: setup clients $(COMPONENTS)/matrix-python/.complete $(COMPONENTS)/matrix-node/.complete
 	cargo test --locked --test matrix -- --include-ignored --skip the_page_is_written
 	cargo test --locked --test matrix -- --ignored --exact the_page_is_written
+	cargo test --locked --test git -- --ignored dependencies::
 
 fuzz:
 	fuzz/run 120

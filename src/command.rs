@@ -238,7 +238,6 @@ fn now() -> SystemTime {
 
 const AFTER_HELP: &str = "\
 TIDEGATE_LOG is the level or filter of its own log [info], NO_COLOR says none.
-
 Example:
   tidegate check url --access trusted https://github.com/";
 

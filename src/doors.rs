@@ -3,6 +3,7 @@
 mod serving;
 mod multiplexed;
 mod forward;
+mod files;
 mod forge;
 mod intercept;
 mod opened;

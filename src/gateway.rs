@@ -14,6 +14,7 @@ pub(crate) mod warnings;
 mod fetch;
 mod push;
 mod lfs;
+mod files;
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use crate::{
         route::{Kind, Route, Wanted},
     },
     passage::{Asked, Ending, Forge, Gate, Patient, Subject, Traffic},
-    policy::{DefaultBranch, LfsPermit, RefChange},
+    policy::{DefaultBranch, FilePermit, LfsPermit, RefChange},
     reason::Reason,
     respond::{Answer, Refusal},
 };
@@ -115,6 +116,21 @@ async fn serve_git(visit: &mut Visit<'_>, route: &Route, request: Request<Asking
         Kind::Rpc(Service::UploadPack) => fetch::serve(visit, route, request).await,
         Kind::Rpc(Service::ReceivePack) => push::serve(visit, route, request).await,
     }
+}
+
+/// Answers a request for a file of a repository.
+pub(crate) async fn read_file(
+    gate: &Arc<Gate>,
+    subject: &Subject,
+    asked: &mut Asked,
+    permit: FilePermit,
+    traffic: Traffic,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let mut visit = Visit { gate, subject, asked, traffic: Arc::new(traffic) };
+    let (awaited, version) = (Arc::new(()), request.version());
+    let request = request.map(|body| Patient::new(body, version, gate.patience, &awaited));
+    files::read(&mut visit, permit, request).await
 }
 
 /// An answer of our own as a body like an upstream's.

@@ -6,6 +6,7 @@
 mod pkt_line;
 
 pub mod hosts;
+pub mod files;
 pub mod identity;
 pub mod push;
 pub mod lfs;

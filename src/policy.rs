@@ -31,6 +31,7 @@ mod credential;
 mod document;
 pub mod grant;
 mod repositories;
+mod files;
 mod identity;
 mod lfs;
 pub mod lists;
@@ -53,6 +54,7 @@ pub use self::{
     credential::{CredentialFacts, CredentialRule, CredentialSource, Placement, ShownCredential, Substitution},
     decision::{BodyLimit, Cleared, Denial, Protocol, RuleRef, SecretRule},
     document::{Access, Limits},
+    files::{FilePermit, FilesPermit},
     forge::{ForgeHosts, ForgePermit, UnknownHost},
     identity::{Whereabouts, base_of, decide_identity},
     index::{ListKind, ShownEntry},

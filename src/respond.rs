@@ -168,6 +168,13 @@ impl Answer {
         self
     }
 
+    /// Sends a client to where what it asked for is.
+    pub(crate) fn redirect(location: &str) -> Self {
+        let mut answer = Self::page(StatusCode::FOUND, PLAIN_TEXT, "");
+        answer.headers.push((header::LOCATION, location.to_owned()));
+        answer
+    }
+
     /// The answer to whoever is refused: why, by which rule, and what would change it.
     pub(crate) fn refusal(refusal: &Refusal, context: &Context) -> Self {
         let unserved = context.reader == Reader::Lfs && refusal.reason() == Reason::PathNotAllowed;

@@ -38,6 +38,7 @@ use crate::{
     downstream::Patience,
     files::Stamps,
     gateway::warnings,
+    github::files::{self, FileHost},
     limits::Strangers,
     metrics::{Door, Metrics, Reload},
     passage::{Forge, Forges, Gate, Identities},
@@ -314,14 +315,20 @@ fn open_store(config: &Config, now: SystemTime) -> Result<Option<Store>, StoreEr
 
 fn forge_hosts(githubs: &[Github]) -> ForgeHosts {
     let public = githubs.iter().filter(|github| github.public_read);
-    ForgeHosts::new(githubs.iter().map(|github| github.host.clone())).public_at(public.map(|github| github.host.clone()))
+    let files = githubs.iter().flat_map(|github| {
+        let [archives, raw] = [(&github.archives, files::Store::Archives), (&github.raw, files::Store::Raw)];
+        [archives, raw].into_iter().filter(|(known, _)| known.is_some()).filter_map(|(_, store)| FileHost::of(&github.host, store))
+    });
+    let hosts = ForgeHosts::new(githubs.iter().map(|github| github.host.clone()));
+    hosts.public_at(public.map(|github| github.host.clone())).with_files(files)
 }
 
 /// Each GitHub with the roots that it alone is verified by, beside those of all.
 fn forges(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Forges, TlsClientError> {
-    let forges = githubs.into_iter().map(|Github { host, git, api, roots: own, credential, public_read: _ }| {
+    let forges = githubs.into_iter().map(|Github { host, git, api, archives, raw, roots: own, credential, public_read: _ }| {
         let tls = TlsClient::new(&[roots, &own].concat())?;
-        Ok(Forge { host, git, api, tls, timeouts: exchange_timeouts(timeouts), credential, identities: Identities::default() })
+        let timeouts = exchange_timeouts(timeouts);
+        Ok(Forge { host, git, api, archives, raw, tls, timeouts, credential, identities: Identities::default() })
     });
     Ok(Forges::new(forges.collect::<Result<Vec<_>, _>>()?))
 }

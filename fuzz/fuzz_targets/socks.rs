@@ -11,9 +11,10 @@ use tidegate::{
 
 fuzz_target!(|bytes: &[u8]| {
     hold(bytes, read_greeting);
-    hold(bytes, |bytes| {
-        Ok(read_password(bytes)?.map(|(shown, length)| (shown.map(|presented| presented.token.expose().to_vec()), length)))
-    });
+    hold(
+        bytes,
+        |bytes| Ok(read_password(bytes)?.map(|(shown, length)| (shown.map(|presented| presented.token.expose().to_vec()), length))),
+    );
     hold(bytes, read_request);
     if let Ok(Some((Some(presented), length))) = read_password(bytes) {
         let token = presented.token.expose();

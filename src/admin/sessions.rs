@@ -207,7 +207,10 @@ async fn act(gate: &Arc<Gate>, route: Route<'_>, request: Request<Incoming>) -> 
         Route::Decide(id, number, grants) => {
             let (seen, word) = requests::decided(&body_of(request).await?).map_err(Failure::bad)?;
             let (session, request) = gate.sessions.decide(id, number, seen.as_ref(), Verdict { grants, word }, now)?;
-            let body = requests::shown(&session, &request);
+            let mut body = requests::shown(&session, &request);
+            if grants {
+                body["warnings"] = json!(warnings::of_grant(gate, &session).await);
+            }
             Ok(Done { decided: Some(request), ..Done::new(session, body) })
         }
     }

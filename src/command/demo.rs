@@ -169,6 +169,8 @@ fn github(repository: &PrivateRepository) -> Result<Github, Failure> {
         host: host.name().cloned().ok_or_else(|| Failure(format!("{host} is no name")))?,
         git: Endpoint::parse(&repository.url())?,
         api: None,
+        archives: None,
+        raw: None,
         roots: Vec::new(),
         credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), Duration::ZERO))),
         public_read: false,

@@ -26,6 +26,9 @@ pub(crate) struct Github {
     pub(crate) git: Endpoint,
     /// None where it is not written and `git` is not where `host` says.
     pub(crate) api: Option<Endpoint>,
+    /// Archives and single files of its repositories, by the same rule.
+    pub(crate) archives: Option<Endpoint>,
+    pub(crate) raw: Option<Endpoint>,
     /// Roots for it beside all others; each was found to be a usable trust anchor.
     pub(crate) roots: Vec<CertificateDer<'static>>,
     /// For sessions that have none of their own.
@@ -39,8 +42,8 @@ impl Github {
     pub(crate) fn by_name(host: Name, credential: Option<Arc<Credential>>) -> Self {
         let destination = Destination { host: Host::Name(host.clone()), port: 443 };
         let git = Endpoint { secure: true, destination, prefix: "".into() };
-        let api = hosts::beside(&git, &host, Part::Api);
-        Self { host, git, api, roots: Vec::new(), credential, public_read: false }
+        let [api, archives, raw] = [Part::Api, Part::Archives, Part::Raw].map(|part| hosts::beside(&git, &host, part));
+        Self { host, git, api, archives, raw, roots: Vec::new(), credential, public_read: false }
     }
 }
 
@@ -88,7 +91,8 @@ impl Reader<'_> {
     fn github(&mut self, mut table: Table<'_>, patience: Duration, names: &mut Vec<Name>) -> Option<Github> {
         self.require(&table, "host", "a GitHub has a \"host\"", "write host = \"github.com\"");
         let host = table.string("host", &mut self.problems);
-        let [git, api, uploads] = ["git_url", "api_url", "upload_url"].map(|key| table.string(key, &mut self.problems));
+        let keys = ["git_url", "api_url", "upload_url", "codeload_url", "raw_url"];
+        let written = keys.map(|key| table.string(key, &mut self.problems));
         let ca_file = table.string("ca_file", &mut self.problems);
         let credential = table.table("credential", &mut self.problems).and_then(|written| self.credential(written, patience));
         let public_read = table.boolean("public_read", &mut self.problems).is_some_and(Spanned::into_inner);
@@ -100,15 +104,18 @@ impl Reader<'_> {
         let roots = ca_file.and_then(|file| self.certificates(&file)).unwrap_or_default();
         let host = host.and_then(|host| self.github_host(host, names));
         names.extend(host.as_ref().map(|host| host.get_ref().clone()));
-        let [git, api, uploads] = [git, api, uploads].map(|url| url.map(|url| self.endpoint(&url)));
-        // What is written and cannot be used is an error already. This version uploads nothing.
-        if [&git, &api, &uploads].into_iter().any(|written| matches!(written, Some(None))) {
+        let written = written.map(|url| url.map(|url| self.endpoint(&url)));
+        // What is written and cannot be used is an error already.
+        if written.iter().any(|url| matches!(url, Some(None))) {
             return None;
         }
+        // This version uploads nothing.
+        let [git, api, _, archives, raw] = written.map(Option::flatten);
         let by_name = Github::by_name(host?.into_inner(), credential);
-        let git = git.flatten().unwrap_or(by_name.git);
-        let api = api.flatten().or_else(|| hosts::beside(&git, &by_name.host, Part::Api));
-        Some(Github { git, api, roots, public_read, ..by_name })
+        let git = git.unwrap_or(by_name.git);
+        let beside = |written: Option<Endpoint>, part| written.or_else(|| hosts::beside(&git, &by_name.host, part));
+        let (api, archives, raw) = (beside(api, Part::Api), beside(archives, Part::Archives), beside(raw, Part::Raw));
+        Some(Github { git, api, archives, raw, roots, public_read, ..by_name })
     }
 
     fn github_host(&mut self, written: Spanned<String>, others: &[Name]) -> Option<Spanned<Name>> {

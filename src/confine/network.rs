@@ -1,8 +1,9 @@
 //! What makes a network namespace one from which nothing leaves but by our listeners.
 //!
-//! One that is shared with a sandbox ([`Shared`]) has ways out, which rules keep for the exempt user alone. A namespace of `run` has loopback and no other interface, so nothing can leave it at all. So that every destination still has an
-//! answer, all addresses are made local ones, and nftables leads what is sent to them to the doors that listen here: all of TCP,
-//! and whatever is sent to port 53. The rest is refused at once.
+//! One that is shared with a sandbox ([`Shared`]) has ways out, which rules keep for the exempt user alone. A namespace of `run` has
+//! loopback and no other interface, so nothing can leave it at all. So that every destination still has an answer, all addresses are made
+//! local ones, and nftables leads what is sent to them to the doors that listen here: all of TCP, and whatever is sent to port 53. The
+//! rest is refused at once.
 
 use std::{
     io,

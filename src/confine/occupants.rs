@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +20,7 @@ pub(crate) struct Occupant {
 /// What the rules are to a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// They let it through.
+    /// They let it through: the proxy, or what the proxy has started.
     Exempt,
     /// They hold it, and it has no means to change that.
     Held,
@@ -65,12 +66,25 @@ fn occupant(pid: u32, exempt: u32, here: &Path, users: &Path) -> io::Result<Opti
         let counts = fs::read_link(thread.join("ns/user"))? == users;
         let status = fs::read_to_string(thread.join("status"))?;
         let standing = judge(&status, exempt, counts);
+        let standing =
+            if standing == Standing::Exempt && !is_the_proxys(pid) { Standing::Able(vec![NOT_THE_PROXY.into()]) } else { standing };
         match &mut occupant {
             None => occupant = Some(Occupant { pid, name: field(&status, "Name").unwrap_or_default().to_owned(), standing }),
             Some(known) => known.standing = worse(std::mem::replace(&mut known.standing, Standing::Held), standing),
         }
     }
     Ok(occupant)
+}
+
+/// Whether it runs a program that is called as this one is, or comes from one that does: what tells the proxy, and its helpers, from a
+/// sandbox that was given the proxy's user. Whoever is that user already can deceive us in this; a mistake does not.
+fn is_the_proxys(pid: u32) -> bool {
+    let program = |pid: &str| {
+        Some(fs::read_link(format!("/proc/{pid}/exe")).ok()?.file_name()?.to_string_lossy().trim_end_matches(DELETED).to_owned())
+    };
+    let Some(ours) = program("self") else { return false };
+    let parent = |pid: &String| field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "PPid").map(str::to_owned);
+    iter::successors(Some(pid.to_string()), parent).take(MAX_ANCESTORS).any(|pid| program(&pid).as_ref() == Some(&ours))
 }
 
 fn worse(one: Standing, other: Standing) -> Standing {
@@ -137,6 +151,11 @@ fn numbers(directory: &Path) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
+const NOT_THE_PROXY: &str = "runs as the exempt user, and is no tidegate";
+/// What the kernel adds to the path of a program that was replaced meanwhile.
+const DELETED: &str = " (deleted)";
+/// A helper is a child of the proxy's, or a child of that.
+const MAX_ANCESTORS: usize = 8;
 /// More capabilities are counted.
 const MAX_NAMED: usize = 5;
 

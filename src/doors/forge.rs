@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::{
+    files::{self, check_credentials},
     forward::{read_inside, settle},
-    presented,
     serving::Sent,
 };
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     metrics::{Door, Kind},
     passage::{Asked, Gate, Subject, Traffic, Visitor},
     policy::{ForgePermit, RequestFacts},
-    reason::Reason,
     respond::{Reader, Refusal},
 };
 
@@ -66,6 +65,15 @@ async fn exchange(gate: &Arc<Gate>, tunnel: &Tunnel, request: Request<Incoming>,
         origin_form: &origin_form,
         body_length: None,
     };
+    if let Some(route) = gate.forge_hosts.find_file(tunnel.permit.destination(), &origin_form) {
+        tunnel.permit.interception().expectation().decide_request(&facts)?;
+        asked.repository = Some(route.repository.clone());
+        let destination = tunnel.permit.destination();
+        let permit = gate.forge_hosts.decide_file(route, destination, &subject.governing.grant, facts.method)?;
+        asked.is_for_file(&permit);
+        let place = files::Place { subject: &subject, traffic: &tunnel.traffic, shares_connection };
+        return files::read(gate, &place, asked, permit, request).await;
+    }
     let wanted = tunnel.permit.decide_request(&facts)?;
     asked.is_for(&wanted);
     check_credentials(gate, &subject, request.headers())?;
@@ -74,20 +82,3 @@ async fn exchange(gate: &Arc<Gate>, tunnel: &Tunnel, request: Request<Incoming>,
     let response = gateway::serve(gate, &subject, asked, wanted, Traffic::part_of(&tunnel.traffic), request).await?;
     Ok(response.map(|body| Sent { body, _held: place }.boxed_unsync()))
 }
-
-/// The tunnel says whose a request is, and what its sender adds goes nowhere. What is not the session's own token is refused
-/// rather than dropped: whoever sends it believes to act by it.
-fn check_credentials(gate: &Gate, subject: &Subject, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).peekable();
-    if values.peek().is_none() {
-        return Ok(());
-    }
-    let token = presented(values).ok().flatten();
-    if token.is_some_and(|token| gate.sessions.is_own(&subject.session, &token, (gate.clock)())) {
-        return Ok(());
-    }
-    Err(Refusal::new(Reason::CredentialNotAllowed, FOREIGN))
-}
-
-const FOREIGN: &str = "The request carries a credential that is not this session's token, and this proxy passes on none; \
-     send the request without it: the owner's credential is put in where the session has a grant.";

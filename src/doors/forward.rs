@@ -54,6 +54,11 @@ impl Inside {
         Self::Tunnel(Box::new(Tunnel { subject, destination, dialled: Mutex::new(dialled), traffic, secure: false }))
     }
 
+    /// A tunnel whose TLS ends here, and for which nothing is dialled before a request may pass.
+    pub(crate) fn undialled(subject: Subject, destination: Destination, traffic: Arc<Traffic>) -> Self {
+        Self::Tunnel(Box::new(Tunnel { subject, destination, dialled: Mutex::new(None), traffic, secure: true }))
+    }
+
     /// A tunnel whose TLS ends here.
     pub(crate) fn intercepted(subject: Subject, dialled: Dialled, traffic: Arc<Traffic>) -> Self {
         let destination = dialled.permit().destination().clone();

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    forge,
+    files, forge,
     forward::{self, Inside, refuse_inside},
     multiplexed::{self, Stillness},
     serving, until,
@@ -24,7 +24,7 @@ use crate::{
     limits::Slot,
     metrics::Kind,
     passage::{Answered, Asked, Ending, Gate, Stream, Subject, Traffic, Visitor, judge_hello, session_over},
-    policy::{ForgePermit, Interception, Way},
+    policy::{FilesPermit, ForgePermit, Interception, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -46,20 +46,23 @@ pub(super) enum Beyond {
     Upstream(Interception, Box<Dialled>),
     /// To the gateway; nothing is dialled for the tunnel.
     Forge(ForgePermit),
+    /// To the gateway, or where a policy lets it go; nothing is dialled for the tunnel either.
+    Files(FilesPermit),
 }
 
 impl Beyond {
-    fn interception(&self) -> Interception {
+    pub(super) fn interception(&self) -> Interception {
         match self {
             Self::Upstream(interception, _) => interception.clone(),
             Self::Forge(permit) => permit.interception(),
+            Self::Files(permit) => permit.interception(),
         }
     }
 
     fn dialled(&self) -> Option<&Dialled> {
         match self {
             Self::Upstream(_, dialled) => Some(dialled),
-            Self::Forge(_) => None,
+            Self::Forge(_) | Self::Files(_) => None,
         }
     }
 }
@@ -159,6 +162,7 @@ struct Conversation<'v> {
 enum Answering {
     Upstream(Inside),
     Forge(forge::Tunnel),
+    Files(files::Tunnel),
 }
 
 impl Answering {
@@ -169,6 +173,7 @@ impl Answering {
                 Answered { response: response.map(BodyExt::boxed_unsync), socket }
             }
             Self::Forge(tunnel) => forge::answer(visitor, tunnel, request).await.into(),
+            Self::Files(tunnel) => files::answer(visitor, tunnel, request).await,
         }
     }
 }
@@ -182,6 +187,10 @@ impl Conversation<'_> {
             Beyond::Forge(permit) => {
                 let asked = forge::asked(asked.door, &permit, "");
                 (Answering::Forge(forge::Tunnel { permit, subject, traffic }), asked)
+            }
+            Beyond::Files(permit) => {
+                let asked = files::asked(asked.door, &permit);
+                (Answering::Files(files::Tunnel::new(permit, subject, traffic)), asked)
             }
         };
         if sandbox.get_ref().1.alpn_protocol() == Some(b"h2") {

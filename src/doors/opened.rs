@@ -14,7 +14,7 @@ use crate::{
     downstream::Downstream,
     limits::Slot,
     passage::{Asked, Ending, Gate, Subject, Visitor, is_pages, tunnel},
-    policy::{ForgePermit, Interception, Protocol, Way},
+    policy::{Interception, Protocol, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -42,8 +42,12 @@ pub(super) async fn open(
     if is_pages(&destination) {
         return if destination.port == 80 { Ok(Opened::Pages(destination)) } else { Err(Refusal::new(Reason::PortNotAllowed, PAGES_PORT)) };
     }
-    if let Some(judged) = gate.forge_hosts.decide(&destination, Way::Connect) {
-        return open_forge(gate, subject, asked, host, judged?).await;
+    let beyond = match gate.forge_hosts.decide(&destination, Way::Connect) {
+        Some(judged) => Some(Beyond::Forge(judged?)),
+        None => gate.forge_hosts.decide_files(&destination, Way::Connect).map(Beyond::Files),
+    };
+    if let Some(beyond) = beyond {
+        return open_forge(gate, subject, asked, host, beyond).await;
     }
     let permit = gate.paced(subject, gate.decide(subject, &destination, Way::Connect)).await?;
     let interception = permit.interception();
@@ -64,23 +68,17 @@ pub(super) async fn open(
     })
 }
 
-/// To a host of a GitHub: what may be done there is decided inside, by grants.
-async fn open_forge(
-    gate: &Gate,
-    subject: &Subject,
-    asked: &Asked,
-    host: Option<&HostField>,
-    permit: ForgePermit,
-) -> Result<Opened, Refusal> {
-    let interception = permit.interception();
+/// To a host of a GitHub or of its files: what may be done there is decided inside, by grants.
+async fn open_forge(gate: &Gate, subject: &Subject, asked: &Asked, host: Option<&HostField>, beyond: Beyond) -> Result<Opened, Refusal> {
+    let interception = beyond.interception();
     check_authority(gate, &interception)?;
     if let Some(host) = host {
-        interception.expectation().decide_host(&host.destination(permit.destination().port))?;
+        interception.expectation().decide_host(&host.destination(interception.destination().port))?;
     }
     gate.count_upstream(subject).await?;
     let slot = gate.within(subject.session.limits().tunnel())?;
     gate.record_leave(subject, asked)?;
-    Ok(Opened::Intercepted(Beyond::Forge(permit), slot))
+    Ok(Opened::Intercepted(beyond, slot))
 }
 
 /// Whoever has to be read is never let through unread.

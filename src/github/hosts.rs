@@ -14,11 +14,20 @@ pub fn is_own_server(host: &Name) -> bool {
     !is_githubs && !is_here
 }
 
+/// Whether it is GitHub itself, which has names of its own for what others have beside them.
+pub fn is_github(host: &Name) -> bool {
+    host.as_str() == "github.com"
+}
+
 /// A part of GitHub beside its git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Api,
     Uploads,
+    /// Archives of a repository.
+    Archives,
+    /// Single files of a repository.
+    Raw,
 }
 
 /// Where a part is of the GitHub that has its git at `git`. None where that is not at `host`, so that nothing tells whose the names
@@ -27,14 +36,18 @@ pub fn beside(git: &Endpoint, host: &Name, part: Part) -> Option<Endpoint> {
     if git.destination.host != Host::Name(host.clone()) || !git.prefix.is_empty() {
         return None;
     }
-    let (label, prefix) = match part {
-        Part::Api => ("api", "/api/v3"),
-        Part::Uploads => ("uploads", "/api/uploads"),
+    let (name, prefix) = match part {
+        Part::Api => (format!("api.{}", host.as_str()), "/api/v3"),
+        Part::Uploads => (format!("uploads.{}", host.as_str()), "/api/uploads"),
+        // Where others have these is their operator's choice.
+        Part::Archives | Part::Raw if !is_github(host) => return None,
+        Part::Archives => ("codeload.github.com".to_owned(), ""),
+        Part::Raw => ("raw.githubusercontent.com".to_owned(), ""),
     };
     if is_own_server(host) {
         return Some(Endpoint { prefix: prefix.into(), ..git.clone() });
     }
-    let host = Host::parse(format!("{label}.{}", host.as_str()).as_bytes()).ok()?;
+    let host = Host::parse(name.as_bytes()).ok()?;
     Some(Endpoint { destination: Destination { host, ..git.destination.clone() }, ..git.clone() })
 }
 
@@ -57,6 +70,10 @@ mod tests {
             let git = Endpoint::parse(git).unwrap();
             let found = [Part::Api, Part::Uploads].map(|part| beside(&git, &name, part).unwrap().to_string());
             assert_eq!(found, [api, uploads], "{host}");
+            let files = [Part::Archives, Part::Raw].map(|part| beside(&git, &name, part).map(|endpoint| endpoint.to_string()));
+            let expected = ["https://codeload.github.com", "https://raw.githubusercontent.com"]
+                .map(|url| (host == "github.com").then(|| url.to_owned()));
+            assert_eq!(files, expected, "{host}");
         }
     }
 

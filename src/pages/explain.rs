@@ -12,7 +12,7 @@ use crate::{
         route::{Route, Wanted},
     },
     policy::{
-        Approval, ChangeKind, DefaultBranch, Denial, ForgePermit, LfsAct, Question, RefChange, RequestFacts, decide_lfs, decide_push,
+        Approval, ChangeKind, DefaultBranch, Denial, ForgePermit, LfsAct, Question, RefChange, RequestFacts, Way, decide_lfs, decide_push,
         decide_repository, depends_on_default,
     },
     reason::{Reason, Verdict},
@@ -108,15 +108,37 @@ fn read(body: &[u8]) -> Result<Asked, String> {
 
 fn of_request(visit: &Visit<'_>, target: &str, method: Option<&str>) -> Result<Value, Box<Denial>> {
     let question = Question::parse(target, method)?;
-    let approval = match visit.forge_hosts.decide(&question.destination, question.way) {
-        Some(judged) => decide_forge(visit, &judged?, &question)?,
-        None => question.decide(&visit.governing.policy, visit.now)?,
-    };
+    let approval = decide(visit, &question)?;
     Ok(json!({
         "verdict": Verdict::Allow.as_str(),
         "rule": approval.rule.map(|rule| rule.to_string()),
         "would_deny": approval.would_deny.map(Reason::as_str),
     }))
+}
+
+fn decide(visit: &Visit<'_>, question: &Question) -> Result<Approval, Box<Denial>> {
+    if let Some(judged) = decide_file(visit, question) {
+        return judged;
+    }
+    match visit.forge_hosts.decide(&question.destination, question.way) {
+        Some(judged) => decide_forge(visit, &judged?, question),
+        None => question.decide(&visit.governing.policy, visit.now),
+    }
+}
+
+/// What the gateway would say of a file; `None` where that is a policy's to judge, or no file is asked for.
+fn decide_file(visit: &Visit<'_>, question: &Question) -> Option<Result<Approval, Box<Denial>>> {
+    let route = visit.forge_hosts.find_file(&question.destination, &question.origin_form).filter(|_| question.way == Way::Connect)?;
+    let method = question.method.as_deref()?;
+    match visit.forge_hosts.decide_file(route, &question.destination, &visit.governing.grant, method) {
+        Ok(_granted) => Some(Ok(Approval { rule: None, would_deny: None })),
+        Err(denial) => {
+            let is_policy_s = visit.forge_hosts.decide_files(&question.destination, question.way).is_some()
+                && denial.reason == Reason::RepositoryNotGranted
+                && question.decide(&visit.governing.policy, visit.now).is_ok();
+            (!is_policy_s).then_some(Err(denial))
+        }
+    }
 }
 
 /// What the gateway would say.

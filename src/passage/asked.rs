@@ -12,6 +12,7 @@ use crate::{
         route::Wanted,
     },
     metrics::{Door, Kind},
+    policy::FilePermit,
     reason::Reason,
     respond::{Context, Reader, Refusal},
 };
@@ -61,6 +62,12 @@ impl Asked {
             Wanted::Git(_) => Kind::Push,
             Wanted::Lfs(..) | Wanted::Object(_) => Kind::Lfs,
         };
+    }
+
+    /// It is for a file of a repository.
+    pub(crate) fn is_for_file(&mut self, permit: &FilePermit) {
+        self.repository = Some(permit.repository().repository().clone());
+        self.kind = Kind::Fetch;
     }
 
     /// Who reads a refusal of it, and under which policy.

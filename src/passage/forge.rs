@@ -23,6 +23,9 @@ pub(crate) struct Forge {
     pub(crate) git: Endpoint,
     /// Where its API really is, if that is known.
     pub(crate) api: Option<Endpoint>,
+    /// Where archives and single files of its repositories really are, if that is known.
+    pub(crate) archives: Option<Endpoint>,
+    pub(crate) raw: Option<Endpoint>,
     pub(crate) tls: TlsClient,
     pub(crate) timeouts: ExchangeTimeouts,
     /// Of sessions that have none of their own for it.

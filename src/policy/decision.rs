@@ -208,7 +208,7 @@ impl Denial {
     /// asked for adds nothing to what the other refs may.
     pub fn may_be_asked_for(&self) -> bool {
         let Some(remedy) = &self.allow_with else { return false };
-        let adds_to_lists = remedy.lines().all(|line| line.starts_with("push = ") || line.starts_with("tags = "));
+        let adds_to_lists = remedy.lines().all(|line| line.starts_with("push = [\"") || line.starts_with("tags = [\""));
         matches!(self.reason, Reason::HostNotAllowed | Reason::PortNotAllowed | Reason::RepositoryNotGranted | Reason::ReadOnly)
             || (self.reason == Reason::RefNotGranted && adds_to_lists)
     }

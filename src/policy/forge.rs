@@ -13,6 +13,7 @@ use crate::{
     destination::{Destination, Host, Name},
     github::{
         RepositoryName,
+        files::FileHost,
         route::{self, RouteError, Wanted},
     },
     reason::Reason,
@@ -24,6 +25,8 @@ pub struct ForgeHosts {
     names: Box<[Name]>,
     /// Those where anybody may read what nobody was granted.
     public: Box<[Name]>,
+    /// Those beside them for files.
+    files: Box<[FileHost]>,
 }
 
 /// A repository at a host that is no GitHub of the configuration's.
@@ -57,13 +60,23 @@ pub(super) enum Role {
 impl ForgeHosts {
     /// By their names, in the order of the configuration: at the first one are the repositories whose names are without a host.
     pub fn new(names: impl IntoIterator<Item = Name>) -> Self {
-        Self { names: names.into_iter().collect(), public: Box::default() }
+        Self { names: names.into_iter().collect(), ..Self::default() }
     }
 
     /// The same, at which of them repositories without a grant may be read.
     #[must_use]
     pub fn public_at(self, names: impl IntoIterator<Item = Name>) -> Self {
         Self { public: names.into_iter().collect(), ..self }
+    }
+
+    /// The same with hosts for files.
+    #[must_use]
+    pub fn with_files(self, files: impl IntoIterator<Item = FileHost>) -> Self {
+        Self { files: files.into_iter().collect(), ..self }
+    }
+
+    pub(super) fn files(&self) -> &[FileHost] {
+        &self.files
     }
 
     /// Whether a repository without a grant may be read.
@@ -179,10 +192,7 @@ impl ForgePermit {
 
     /// Leave to show a certificate for the host.
     pub fn interception(&self) -> Interception {
-        let destination = self.destination.clone();
-        let expectation =
-            Expectation { destination, protocol: Protocol::Tls, ech: Ech::Outer, report: false, secrets: None, rules: Bearing::default() };
-        Interception { expectation }
+        Interception::of_a_forge(self.destination.clone())
     }
 
     /// Whether the host is one of GitHub's API, where its clients expect JSON.
@@ -212,6 +222,15 @@ impl ForgePermit {
         let wanted =
             route::read_on_host(facts.method, facts.origin_form).map_err(|error| Box::new(no_route(&error).of(&self.destination)))?;
         wanted.calling(|repository| Ok(repository.at((!self.is_first).then(|| self.forge.clone()))))
+    }
+}
+
+impl Interception {
+    /// Of a connection to a host where a session's grants count: no rule of a policy's bears on it.
+    pub(super) fn of_a_forge(destination: Destination) -> Self {
+        let expectation =
+            Expectation { destination, protocol: Protocol::Tls, ech: Ech::Outer, report: false, secrets: None, rules: Bearing::default() };
+        Self { expectation }
     }
 }
 

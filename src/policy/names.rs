@@ -87,9 +87,10 @@ impl Policy {
 }
 
 impl ForgeHosts {
-    /// Leave for a name that no policy has a say about: that of a GitHub's host, or of this program's own pages.
+    /// Leave for a name that no policy has a say about: that of a GitHub's host or of one for its files, or of this program's own pages.
     pub fn decide_name(&self, name: &Name) -> Option<NamePermit> {
-        let is_ours = name.as_str() == OWN_PAGES || self.find(&Host::Name(name.clone())).is_some();
+        let is_ours =
+            name.as_str() == OWN_PAGES || self.find(&Host::Name(name.clone())).is_some() || self.files().iter().any(|at| at.host == *name);
         is_ours.then(|| NamePermit { name: name.clone(), rule: None, would_deny: None })
     }
 }

@@ -102,6 +102,8 @@ BAD = [
     ("a variable for the gate", lambda p: gate(p).update(env=[{"name": "LD_PRELOAD", "value": "/x.so"}]), "without a command, variables"),
     ("variables for the gate", lambda p: gate(p).update(envFrom=[{"configMapRef": {"name": "x"}}]), "without a command, variables"),
     ("a hook in netns", lambda p: netns(p).update(lifecycle={"preStop": {"exec": {"command": ["x"]}}}), "hooks"),
+    ("an empty file over the policy", lambda p: gate(p).update(terminationMessagePath="/etc/tidegate/policy.toml"), "last words"),
+    ("an empty file over the configuration", lambda p: netns(p).update(terminationMessagePath="/etc/tidegate/tidegate.toml"), "last words"),
     ("netns clears", lambda p: netns(p).update(args=["netns", "clear"]), "netns runs"),
     ("netns exempts the sandbox", lambda p: netns(p)["args"].__setitem__(5, "10001"), "netns runs"),
     ("netns of another configuration", lambda p: netns(p)["args"].__setitem__(3, "/work/x.toml"), "netns runs"),
@@ -120,6 +122,7 @@ BAD = [
     ("a piece of the configuration", lambda p: gate(p)["volumeMounts"][0].update(subPath="x"), "netns mounts config"),
     ("a claim for its state, which others may have filled", lambda p: replace(p["spec"]["volumes"], 2, {"name": "state", "persistentVolumeClaim": {"claimName": "x"}}), "state an emptyDir"),
     ("another Secret for its credentials", lambda p: p["spec"]["volumes"][1]["secret"].update(secretName="mine"), "credentials the Secret"),
+    ("a key of the Secret in the place of another", lambda p: p["spec"]["volumes"][1]["secret"].update(items=[{"key": "other", "path": "github-token"}]), "credentials the Secret"),
     ("no Secret for its credentials", lambda p: replace(p["spec"]["volumes"], 1, {"name": "credentials", "configMap": {"name": "mine"}}), "credentials the Secret"),
     ("a command as the gate", lambda p: gate(p).update(livenessProbe={"exec": {"command": ["/usr/bin/tidegate", "demo"]}}), "probed from outside"),
     ("credentials in netns", lambda p: netns(p)["volumeMounts"].append({"name": "credentials", "mountPath": "/c"}), "netns mounts config"),
@@ -164,6 +167,7 @@ BAD = [
     ("a device", lambda p: sandbox(p).update(volumeDevices=[{"name": "work", "devicePath": "/dev/x"}]), "a sandbox mounts"),
     ("the node's files", lambda p: volume(p, "/host", hostPath={"path": "/"}), "nothing of the node"),
     ("a variable from a Secret", lambda p: sandbox(p).update(env=[{"name": "T", "valueFrom": {"secretKeyRef": {"name": "tidegate-credentials", "key": "github-token"}}}]), "from a Secret"),
+    ("a variable from a file of the gate's", lambda p: sandbox(p).update(env=[{"name": "T", "valueFrom": {"fileKeyRef": {"volumeName": "state", "path": "x", "key": "T"}}}]), "from a Secret"),
     ("all variables from a Secret", lambda p: sandbox(p)["envFrom"].append({"secretRef": {"name": "tidegate-credentials"}}), "from a Secret"),
 ]
 
@@ -199,6 +203,7 @@ GOOD = [
     ("two sandboxes", lambda p: p["spec"]["containers"].append(other())),
     ("a claim", lambda p: volume(p, "/data", persistentVolumeClaim={"claimName": "data"})),
     ("a variable of its own", lambda p: sandbox(p).update(env=[{"name": "A", "value": "b"}])),
+    ("a variable from a field", lambda p: sandbox(p).update(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
     ("a probe of itself", lambda p: sandbox(p).update(livenessProbe={"exec": {"command": ["true"]}})),
     ("a hook of its own", lambda p: sandbox(p).update(lifecycle={"preStop": {"exec": {"command": ["true"]}}})),
     ("nothing said of the node", lambda p: [drop(p["spec"], key) for key in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")]),

@@ -22,6 +22,7 @@ mod wire;
 mod api;
 mod backend;
 pub(crate) mod bytes;
+mod files;
 pub(crate) mod hub;
 mod leak;
 pub(crate) mod lfs;

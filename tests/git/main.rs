@@ -9,7 +9,10 @@
 //! - `uploads`: pushes whose bytes come in pieces, late, not at all, or without end
 //! - `upstreams`: what passes to GitHub and back, and GitHub in a bad mood
 //! - `remotes`: `https://github.com/OWNER/NAME.git` as it is, through the proxy door
-//! - `hosts`: two hosts of repositories at once, each by its own host, credential and authority
+//! - `submodules`: submodules by relative, HTTPS and SSH URLs
+//! - `dependencies`: what package managers fetch by git
+//! - `files`: archives, single files and releases, at the hosts that GitHub has for them
+//! - `hosts`: several GitHubs at once, each by its own host, credential and authority
 //! - `renames`: repositories that were renamed, transferred, or made anew under a name of before
 //! - `lfs`: Git LFS by the real client, and links that are not what they say
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk
@@ -26,7 +29,9 @@
 
 mod asking;
 mod credentials_in;
+mod dependencies;
 mod fetch;
+mod files;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
 mod harness;
 mod hosts;
@@ -43,5 +48,6 @@ mod rights;
 mod routes;
 mod running;
 mod stranded;
+mod submodules;
 mod uploads;
 mod upstreams;

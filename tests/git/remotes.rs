@@ -13,7 +13,7 @@ use crate::harness::{
     client::{Client, Reply, ask},
     eventually,
     sandbox::Heard,
-    tidegate::{Setup, TIDEGATE},
+    tidegate::Setup,
     world::refs_of,
 };
 
@@ -42,12 +42,20 @@ fn assert_denied(world: &World, kind: &str, reason: &str) -> Value {
     record
 }
 
+/// `git remote -v` of the clone says what was written, and nothing of a gate (G-77).
+#[track_caller]
+fn assert_remote_is(world: &World, url: &str) {
+    let shown = world.sandbox.git_ok("clone", &["remote", "-v"]).out;
+    assert_eq!(shown, format!("origin\t{url} (fetch)\norigin\t{url} (push)\n"));
+}
+
 #[test]
 fn a_clone_a_fetch_and_a_push_of_an_unmodified_remote_at_access_none() {
     for version in VERSIONS {
         let world = world();
         world.sandbox.git_ok(".", &["config", "--global", "http.version", version]);
         world.sandbox.cloned(SPOON, &["agent/fix-1"]);
+        assert_remote_is(&world, SPOON);
         world.sandbox.git_ok(".", &["clone", "--quiet", "https://github.test/octo/reading.git", "reading"]);
         world.hub.git("octo/spoon", &["update-ref", "refs/heads/new", "refs/heads/other"]);
         world.sandbox.git_ok("clone", &["fetch", "--quiet", "origin"]);
@@ -71,17 +79,21 @@ fn a_clone_a_fetch_and_a_push_of_an_unmodified_remote_at_access_none() {
 }
 
 #[test]
-fn a_clone_and_pushes_of_an_unmodified_remote_by_socks() {
+fn a_clone_a_fetch_and_pushes_of_an_unmodified_remote_by_socks() {
     let world = World::new();
     let door = format!("socks5h://x:{}@{}", world.token, world.gate().listener("socks"));
     world.sandbox.behind(&door, &world.root());
-    world.sandbox.cloned(SPOON, &["agent/fix-1"]);
+    world.sandbox.cloned(&format!("{SPOON}.git"), &["agent/fix-1"]);
+    world.hub.git("octo/spoon", &["update-ref", "refs/heads/new", "refs/heads/other"]);
+    world.sandbox.git_ok("clone", &["fetch", "--quiet", "origin"]);
+    assert_eq!(world.sandbox.id("origin/new"), world.hub.refs("octo/spoon")["refs/heads/new"]);
+    assert_remote_is(&world, &format!("{SPOON}.git"));
     world.push(&["origin", "agent/fix-1"]).assert(0, &["agent/fix-1 -> agent/fix-1"]);
     assert_eq!(world.hub.refs("octo/spoon")["refs/heads/agent/fix-1"], world.sandbox.id("agent/fix-1"));
     let before = world.hub.refs("octo/spoon");
     world.push(&["origin", "main"]).assert(1, &["! [remote rejected] main -> main (policy: ", "refs/heads/agent/fix-1"]);
     assert_eq!(world.hub.refs("octo/spoon"), before);
-    for (verdict, kind) in [("allow", "connect"), ("allow", "push"), ("deny", "push")] {
+    for (verdict, kind) in [("allow", "connect"), ("allow", "fetch"), ("allow", "push"), ("deny", "push")] {
         let record = world.gate().wait_for_record(|record| record["verdict"] == verdict && record["kind"] == kind);
         assert_eq!([&record["door"], &record["session"], &record["host"]], ["socks", "s1", "github.test"], "{record:#}");
     }
@@ -94,12 +106,8 @@ fn a_clone_and_pushes_of_an_unmodified_remote_by_socks() {
 #[test]
 fn remotes_written_for_ssh_go_through_the_gate_where_env_is_evaluated() {
     let world = World::new();
-    let script = "told=$(\"$0\" env --config \"$1\" --proxy \"$2\" --token-file \"$3\") && eval \"$told\" && shift 3 && exec git \"$@\"";
-    let [config, token] = ["tidegate.toml", "s1.token"].map(|name| world.gate().path(name).display().to_string());
-    let proxy = format!("http://{}", world.gate().proxy());
     for (remote, clone) in [("git@github.test:octo/spoon.git", "by-path"), ("ssh://git@github.test/octo/spoon", "by-url")] {
-        let told = ["-c", script, TIDEGATE, &config, &proxy, &token];
-        world.sandbox.run_program("sh", &[&told[..], &["clone", "--quiet", remote, clone]].concat()).assert(0, &[]);
+        world.told(&["git", "clone", "--quiet", remote, clone]).assert(0, &[]);
         assert_eq!(world.sandbox.git_ok(clone, &["remote", "get-url", "origin"]).out.trim(), remote);
     }
     let fetched = world.gate().wait_for_record(|record| record["kind"] == "fetch" && record["repository"] == "octo/spoon");

@@ -55,10 +55,16 @@ fn g_01_git_only_once_at_the_end() {
 fn g_02_names_outside_the_grammar() {
     let world = World::new();
     let (long_owner, long_name) = ("o".repeat(40), "r".repeat(101));
-    for name in ["o.o/spoon", &format!("{long_owner}/spoon"), &format!("octo/{long_name}"), "octo./spoon", "gist/"] {
+    for (name, status, reason) in [
+        (format!("{long_owner}/spoon"), 403, "repository_not_granted"),
+        (format!("octo/{long_name}"), 403, "repository_not_granted"),
+        ("octo./spoon".into(), 403, "repository_not_granted"),
+        ("o.o/octo/spoon".into(), 403, "repository_not_granted"),
+        ("o.o/spoon".into(), 403, "repository_not_granted"),
+        ("gist/".into(), 400, "bad_request"),
+    ] {
         let reply = world.ask_as("GET", &format!("/git/{name}/info/refs?service=git-upload-pack"), &[], b"");
-        assert!([(403, "repository_not_granted"), (400, "bad_request")].contains(&reply.verdict()), "{name}: {reply:?}");
-        assert_refused(&reply, reply.status, reply.reason());
+        assert_refused(&reply, status, reason);
     }
     world.hub.assert_untouched("no names");
     world.finish();
@@ -146,7 +152,7 @@ fn g_05_threat_115_the_dumb_protocol_and_files_are_not_served() {
         assert_refused(&reply, 403, "path_not_allowed");
         assert!(reply.text().contains("dumb HTTP is not served"), "{}", reply.text());
     }
-    for rest in ["", "/", "/config", "/archive/main.tar.gz", "/info/lfs/objects/batch", "/info/lfs/locks", "/git-upload-pack/x", "/info"] {
+    for rest in ["", "/", "/config", "/archive/main.tar.gz", "/info/lfs", "/info/lfs/objects", "/git-upload-pack/x", "/info"] {
         assert_refused(&world.ask_as("GET", &format!("/git/octo/spoon{rest}"), &[], b""), 403, "path_not_allowed");
     }
     for path in ["/", "/octo/spoon/info/refs?service=git-upload-pack", "/api/v3/user", "/gist/123/info/refs"] {

@@ -152,7 +152,7 @@ fn line_with(said: &str, words: &str) -> Option<String> {
     let line = if line[..at].contains(|c: char| c.is_ascii_digit()) { line[at..].to_owned() } else { line };
     // What is kept is long enough to have the words in it.
     let end = line.find(words).map_or(0, |at| at + words.len()).max(LONGEST);
-    Some(if line.chars().count() <= end { line.to_owned() } else { line.chars().take(end).chain(['…']).collect() })
+    Some(if line.chars().count() <= end { line } else { line.chars().take(end).chain(['…']).collect() })
 }
 
 fn without_colours(text: &str) -> String {

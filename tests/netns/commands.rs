@@ -99,6 +99,7 @@ fn check_names_whoever_could_get_around_it() {
         for before in [&["setpriv", "--no-new-privs"][..], &raw] {
             sleepers.push(pod.root(&[before, &["sleep", "1000"]].concat()).spawn().unwrap());
         }
+        sleepers.push(pod.user(PROXY, &["sleep", "1000"]).spawn().unwrap());
         sleepers.push(pod.user(61002, &["sleep", "1000"]).spawn().unwrap());
         for sleeper in &sleepers {
             let comm = format!("/proc/{}/comm", sleeper.id());
@@ -112,10 +113,13 @@ fn check_names_whoever_could_get_around_it() {
         assert!(root["holds"] == false && root["detail"].as_str().unwrap().contains("(sleep) runs as root; holds "), "{root}");
         let raw = of(sleepers[1].id());
         assert_eq!(raw["detail"], format!("{} (sleep) holds CAP_NET_RAW", sleepers[1].id()));
-        assert_eq!((&of(sleepers[2].id())["holds"], &findings[0]["finding"]), (&true.into(), &"redirection".into()));
+        let mistaken = of(sleepers[2].id());
+        let told = format!("{} (sleep) runs as the exempt user, and is no tidegate", sleepers[2].id());
+        assert_eq!((&mistaken["holds"], &mistaken["detail"]), (&false.into(), &told.into()));
+        assert_eq!((&of(sleepers[3].id())["holds"], &findings[0]["finding"]), (&true.into(), &"redirection".into()));
         let exempt = findings.iter().filter(|finding| finding["detail"].as_str().unwrap().contains("(tidegate) runs as the exempt user"));
         assert_eq!(exempt.count(), 1, "{}", ran.stdout);
-        for mut sleeper in sleepers.drain(..2) {
+        for mut sleeper in sleepers.drain(..3) {
             sleeper.kill().unwrap();
             sleeper.wait().unwrap();
         }

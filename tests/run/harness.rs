@@ -10,6 +10,8 @@ mod caller;
 pub(crate) mod counter;
 #[path = "../proxy/harness/dns.rs"]
 pub(crate) mod dns;
+#[path = "../git/harness/files.rs"]
+mod files;
 #[path = "../git/harness/hub.rs"]
 pub(crate) mod hub;
 #[allow(dead_code, reason = "the git tests use the rest of it")]

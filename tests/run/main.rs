@@ -4,6 +4,7 @@
 //! - `signals`: what is sent to Tidegate reaches COMMAND
 //! - `terminals`: job control, by the shells that people use
 //! - `refusals`: what COMMAND sees of a refusal, and what its caller is told at the end
+//! - `remotes`: GitHub's repositories as people write them, where no variable says anything
 //! - `settings`: what the options and a configuration come to
 //! - `breakouts`: what leads around the walls if nobody thought of it
 //! - `demo`: `tidegate demo`, which plays in such a run
@@ -23,6 +24,7 @@ mod leftovers;
 mod probes;
 mod processes;
 mod refusals;
+mod remotes;
 mod settings;
 mod signals;
 mod statuses;

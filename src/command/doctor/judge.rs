@@ -140,7 +140,9 @@ fn how_to_set(facts: &Facts) -> String {
         .stores
         .iter()
         .find(|(_, content)| facts.root.as_ref().is_some_and(|root| content.as_deref().is_ok_and(|text| holds(text, root))));
-    let bundle = holding.map_or_else(|| "BUNDLE".to_owned(), |(path, _)| path.display().to_string());
+    // A command to be run again has no name in it that a shell would read anything into.
+    let plain = |path: &str| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte));
+    let bundle = holding.and_then(|(path, _)| path.to_str()).filter(|path| plain(path)).unwrap_or("BUNDLE");
     let token = if facts.gate().is_some_and(Proxy::asks) { " --token-file FILE" } else { "" };
     format!("eval \"$(tidegate env --proxy http://{at} --ca {bundle}{token})\"")
 }
@@ -205,7 +207,7 @@ fn lead_to(facts: &Facts) -> String {
 }
 
 fn judge_store(facts: &Facts, path: &Path, found: fn(&[u8], &Root) -> bool) -> Option<Judged> {
-    let shown = path.display();
+    let shown = shown(&path.to_string_lossy());
     let remedy = || format!("name a file that holds http://{OWN_PAGES}/ca.pem and the system's roots, or take it out");
     let (_, content) = facts.stores.iter().find(|(known, _)| known == path)?;
     match (content, &facts.root) {
@@ -301,9 +303,9 @@ fn kept_back(session: &Value) -> Option<Finding> {
     Some(Finding { level: Level::Note, ..wrong("settings_kept", what, "the owner finds the reason in its log".to_owned()) })
 }
 
-/// What others wrote, for a terminal: bounded, and without control characters.
+/// What others wrote, for a terminal: bounded, and without what is no print.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).flat_map(|c| if c.is_control() { c.escape_debug().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
 }
 
 const UNSET: &str = "take it out";

@@ -215,6 +215,30 @@ fn what_others_say_is_shown_without_control_characters() {
     assert!(as_text(&facts, &[]).starts_with("session  s1, access trusted, policy \\u{1b}[2Jp\\n\n"));
 }
 
+/// A repository brings an `.npmrc` with it, and its author chooses what a file of roots is called.
+#[test]
+fn the_name_of_a_file_is_neither_read_by_the_terminal_nor_by_a_shell() {
+    let mut told = Told::default();
+    told.read_file(Client::Npm, Path::new(".npmrc"), "cafile=/tmp/\u{1b}]0;\u{202e}$(x).pem\n", &|_| None);
+    told.unled = vec!["https_proxy"];
+    let [Setting { says: Says::Bundle(path), .. }] = &told.settings[..] else { panic!("{told:?}") };
+    let root = Root { der: vec![0], validity: None };
+    let pem = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_vec();
+    for (content, expected) in
+        [(Err("gone".to_owned()), "/tmp/\\u{1b}]0;\\u{202e}$(x).pem cannot be read (gone)"), (Ok(pem), "--ca BUNDLE)\"")]
+    {
+        let facts = Facts {
+            told: Told { settings: told.settings.clone(), unled: told.unled.clone(), ..Told::default() },
+            root: Some(root.clone()),
+            stores: vec![(path.clone(), content)],
+            streams: Vec::new(),
+            ..well()
+        };
+        let text = as_text(&facts, &judge(&facts));
+        assert!(text.contains(expected) && !text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    }
+}
+
 #[test]
 fn of_what_git_prints_no_password_is_shown() {
     let mut told = Told::default();
@@ -237,6 +261,7 @@ proptest! {
         told.read_git(&text, &|_| None);
         told.read_variables(&|_| Some(text.clone()));
         let facts = Facts { told, ..well() };
-        let _ = as_text(&facts, &judge(&facts));
+        let shown = as_text(&facts, &judge(&facts));
+        prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
     }
 }

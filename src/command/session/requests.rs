@@ -79,6 +79,9 @@ pub(super) fn decide(arguments: &GrantArguments, console: &mut Console<'_>) -> i
         writeln!(console.out, "{decided}")?;
     } else {
         console.say(format_args!("request {session}/{number} is {}", text(&decided, "state")));
+        for warning in decided["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            console.say(format_args!("warning: {warning}"));
+        }
     }
     Ok(DONE)
 }

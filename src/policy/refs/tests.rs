@@ -348,7 +348,7 @@ fn slowly<'e>(entries: &[PushRule<'e>], name: &str, kind: ChangeKind, default: O
 fn stands_for(pattern: &[&str], name: &[&str]) -> bool {
     match (pattern.split_first(), name.split_first()) {
         (None, None) => true,
-        (Some((&"**", rest)), _) if rest.is_empty() => !name.is_empty(),
+        (Some((&"**", [])), _) => !name.is_empty(),
         (Some((&"**", rest)), _) => (0..=name.len()).any(|skipped| stands_for(rest, &name[skipped..])),
         (Some((level, rest)), Some((first, others))) => level_stands_for(level, first) && stands_for(rest, others),
         (None, Some(_)) | (Some(_), None) => false,

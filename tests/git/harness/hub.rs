@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     api::{self, Api},
-    backend,
+    backend, files,
     lfs::{self, Lfs},
     repository::{self, Refs},
     wait::poll,
@@ -183,6 +183,25 @@ impl Hub {
     #[track_caller]
     pub(crate) fn copy(&self, from: &str, to: &str) {
         repository::copy(&self.path(from), &self.path(to));
+    }
+
+    /// Adds a repository whose one branch, `main`, has these files and, by their paths, these commits of submodules.
+    #[track_caller]
+    pub(crate) fn add(&self, repository: &str, files: &[(&str, &str)], submodules: &[(&str, &str)]) {
+        let (path, tree) = (self.path(repository), tempfile::tempdir().expect("a directory"));
+        for (name, content) in files {
+            let file = tree.path().join(name);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+            fs::write(file, content).expect("a file");
+        }
+        repository::make(&path, "sha1");
+        let beside = ["-c", "core.bare=false", "--work-tree", tree.path().to_str().expect("a path")];
+        let git = |arguments: &[&str]| repository::git(&path, &[&["--git-dir", "."], &beside[..], arguments].concat());
+        git(&["add", "--all", "."]);
+        for (place, commit) in submodules {
+            git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{place}")]);
+        }
+        git(&["commit", "--quiet", "-m", "content"]);
     }
 
     /// From now on its API knows no repository of this name.
@@ -332,6 +351,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             Ok(response.map(Either::Right))
         }
         Some(Answer::Broken(length)) => Ok(shared.serve(number, head, body).await?.map(|body| Either::Right(body.broken_after(length)))),
+        None if files::is_release(head.uri.path()) => {
+            shared.receive(number, body, &mut None).await;
+            let (status, headers, content) = files::release(head.uri.path());
+            Ok(reply(status, &headers, content))
+        }
         None if !shared.is_admitted(&head) => {
             shared.receive(number, body, &mut None).await;
             Ok(reply(401, &[("www-authenticate", "Basic realm=\"hub\"".to_owned())], b"who are you".to_vec()))
@@ -340,6 +364,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             let body = shared.receive(number, body, &mut None).await;
             let (status, said) = shared.lfs.answer(&head, &body);
             Ok(reply(status, &[("content-type", "application/vnd.git-lfs+json; charset=utf-8".to_owned())], said))
+        }
+        None if files::is_file(head.uri.path()) => {
+            shared.receive(number, body, &mut None).await;
+            let (status, headers, content) = files::read(&shared.root, head.uri.path());
+            Ok(reply(status, &headers, if head.method == http::Method::HEAD { Vec::new() } else { content }))
         }
         None => {
             let said = locked(&shared.api).answer(&head);
@@ -359,7 +388,8 @@ impl Shared {
     fn is_admitted(&self, head: &Parts) -> bool {
         let shown = head.headers.get("authorization").and_then(|value| value.to_str().ok());
         let Some([git, api]) = &self.wanted else { return true };
-        shown == Some(if head.uri.path().starts_with(api::PREFIX) { api } else { git })
+        let path = head.uri.path();
+        shown == Some(if path.starts_with(api::PREFIX) || files::is_file(path) { api } else { git })
     }
 
     /// Reads a body to its end, and gives it on; gives back what is kept of it.

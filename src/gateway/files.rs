@@ -1,0 +1,159 @@
+//! Files of a repository beside git: read where its GitHub has them, by the credential that git's requests go with.
+
+use std::future::pending;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+
+use super::{
+    Visit,
+    body::{Asking, Body, Upload},
+    errand::user_agent,
+    whole,
+};
+use crate::{
+    credentials::authorize_api,
+    endpoint::Endpoint,
+    github::{
+        RepositoryName, Service,
+        files::{Store, check_redirect},
+    },
+    passage::Forge,
+    policy::{FilePermit, Whereabouts},
+    reason::Reason,
+    respond::{Answer, Refusal},
+};
+
+/// Answers a request for a file.
+pub(super) async fn read(visit: &mut Visit<'_>, permit: FilePermit, request: Request<Asking>) -> Result<Response<Body>, Refusal> {
+    visit.gate.count_upstream(visit.subject).await?;
+    let repository = permit.repository().repository();
+    let granted = visit.subject.governing.grant.find(repository);
+    if granted.is_some_and(|granted| granted.upstream_path.is_some()) {
+        return Err(Refusal::new(Reason::PathNotAllowed, ON_DISK));
+    }
+    visit.gate.record_leave(visit.subject, visit.asked)?;
+    if let Some(host) = permit.elsewhere() {
+        let location = format!("https://{}{}", host.as_str(), permit.route().path(repository.path()));
+        return Ok(whole(Answer::redirect(&location)));
+    }
+    let standing = || visit.standing(repository, Service::UploadPack);
+    let answer = tokio::select! {
+        biased;
+        refusal = standing().withdrawn() => return Err(refusal),
+        answer = ask(visit, &permit, &request) => answer?,
+    };
+    judge(visit, &permit, answer).map(|answer| answer.map(|body| visit.download(body, standing(), pending()).boxed_unsync()))
+}
+
+/// Asks where it is. The request is built from what was understood, and from a few fields of the client's that choose between answers.
+async fn ask(visit: &Visit<'_>, permit: &FilePermit, request: &Request<Asking>) -> Result<Response<Body>, Refusal> {
+    let (repository, is_public) = (permit.repository().repository(), permit.repository().is_public());
+    let unknown = || Refusal::new(Reason::CredentialUnavailable, UNKNOWN);
+    let forge = visit.gate.forges.of(repository).ok_or_else(unknown)?;
+    let endpoint = endpoint(forge, permit.route().store).ok_or_else(unknown)?;
+    let at = if is_public { Whereabouts::as_named(repository) } else { visit.locate(forge, repository).await? };
+    let mut asking = Request::new(Upload::none(&visit.traffic));
+    // Nothing else was judged.
+    *asking.method_mut() = if *request.method() == Method::HEAD { Method::HEAD } else { Method::GET };
+    let target = format!("{}{}", endpoint.prefix, permit.route().path(at.path()));
+    *asking.uri_mut() =
+        target.parse().map_err(|error| Refusal::new(Reason::Internal, format!("The request to {endpoint} cannot be written: {error}.")))?;
+    copy(request.headers(), asking.headers_mut(), &ASKED);
+    asking.headers_mut().insert(header::USER_AGENT, user_agent(request.headers()));
+    // A release is a page of GitHub's own host, which takes no such credential.
+    if !is_public && permit.route().store != Store::Releases {
+        authorize_api(asking.headers_mut(), &*visit.secret(forge, repository).await?);
+    }
+    visit.gate.spend_head(visit.subject, asking.method(), asking.uri(), asking.headers())?;
+    let answer = visit.gate.upstream.exchange(endpoint, &forge.tls, forge.timeouts, asking).await?;
+    Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+fn endpoint(forge: &Forge, store: Store) -> Option<&Endpoint> {
+    match store {
+        Store::Archives => forge.archives.as_ref(),
+        Store::Raw => forge.raw.as_ref(),
+        Store::Releases => Some(&forge.git),
+    }
+}
+
+/// Lets a file through, and where a release is; of anything else no word is shown.
+fn judge(visit: &Visit<'_>, permit: &FilePermit, answer: Response<Body>) -> Result<Response<Body>, Refusal> {
+    let (parts, body) = answer.into_parts();
+    let repository = permit.repository().repository();
+    match parts.status {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => {
+            let mut answer = Response::new(body);
+            *answer.status_mut() = parts.status;
+            copy(&parts.headers, answer.headers_mut(), &ANSWERED);
+            answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+            Ok(answer)
+        }
+        StatusCode::FOUND if permit.route().store == Store::Releases => {
+            let forge = visit.gate.forges.of(repository).map(|forge| &forge.host);
+            let location = parts.headers.get(header::LOCATION).and_then(|location| location.to_str().ok()).zip(forge);
+            let (location, forge) = location.ok_or_else(|| explain(visit, permit, parts.status))?;
+            check_redirect(forge, repository, location).map_err(|place| {
+                let text = format!("A release of {repository} is said to be at \"{place}\", where no GitHub keeps one.");
+                Refusal::new(Reason::UpstreamClosed, text)
+            })?;
+            Ok(whole(Answer::redirect(location)))
+        }
+        status => Err(explain(visit, permit, status)),
+    }
+}
+
+fn explain(visit: &Visit<'_>, permit: &FilePermit, status: StatusCode) -> Refusal {
+    let repository: &RepositoryName = permit.repository().repository();
+    let host = visit.asked.destination.as_ref().map_or_else(String::new, |destination| destination.host.to_string());
+    let as_it_is = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
+    match status.as_u16() {
+        404 | 410 => {
+            as_it_is(Reason::CredentialUnavailable, format!("{host} has no such file of {repository}, or shows it to others only."))
+        }
+        401 | 403 if permit.repository().is_public() => Refusal {
+            status: Some(StatusCode::NOT_FOUND),
+            ..Refusal::new(
+                Reason::RepositoryNotGranted,
+                format!("{host} shows {repository} to nobody without a credential, and this session has no grant for it."),
+            )
+        },
+        code @ (401 | 403) => {
+            let text = format!("{host} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
+            Refusal::new(Reason::CredentialUnavailable, text)
+        }
+        416 | 429 | 503 => as_it_is(Reason::UpstreamClosed, format!("{host} answered {status} for a file of {repository}.")),
+        _ => Refusal::new(Reason::UpstreamClosed, format!("{host} answered {status}, which is no file.")),
+    }
+}
+
+/// Those fields of these names that stand there once.
+fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        let mut values = from.get_all(name).iter();
+        if let (Some(value), None) = (values.next(), values.next()) {
+            to.insert(name, value.clone());
+        }
+    }
+}
+
+/// What a client may say of the answer that it wants.
+const ASKED: [HeaderName; 6] =
+    [header::ACCEPT, header::ACCEPT_ENCODING, header::IF_MODIFIED_SINCE, header::IF_NONE_MATCH, header::IF_RANGE, header::RANGE];
+/// What a client learns of a file beside its content.
+const ANSWERED: [HeaderName; 9] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::VARY,
+];
+
+const ON_DISK: &str = "This repository is served from the disk of this machine, by git alone: clone it instead.";
+const UNKNOWN: &str =
+    "This proxy does not know where this GitHub has its files; its operator writes codeload_url and raw_url in [[github]].";
