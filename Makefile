@@ -28,7 +28,7 @@ help:
 	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
 	echo 'make fmt      formats the code'
 	echo 'make lint     format and clippy, warnings are errors'
-	echo 'make long     tests that take minutes, such as bodies of 5 GiB, in a release build'
+	echo 'make long     tests that take minutes, such as bodies of 5 GiB and pushes of 2 GB, in a release build'
 	echo 'make online   tests that need the internet'
 	echo 'make deploy   what deploy/ ships, by the schemas and linters of what it is for'
 	echo 'make fuzz     two minutes of each fuzz target'
@@ -52,6 +52,7 @@ test: setup lint
 
 long: setup
 	cargo test --locked --release --test proxy -- --ignored --nocapture
+	cargo test --locked --release --test git memory:: -- --ignored --nocapture
 
 online:
 	cargo test --locked --test online

@@ -8,14 +8,15 @@ use http_body_util::BodyExt;
 use super::{
     Visit,
     body::{Asking, Body, Upload},
-    errand::user_agent,
+    errand::{explain, forge, upstream, user_agent},
     whole,
 };
 use crate::{
     credentials::authorize_api,
     endpoint::Endpoint,
     github::{
-        RepositoryName, Service,
+        Service,
+        denied::Denied,
         files::{Store, check_redirect},
     },
     passage::Forge,
@@ -49,9 +50,8 @@ pub(super) async fn read(visit: &mut Visit<'_>, permit: FilePermit, request: Req
 /// Asks where it is. The request is built from what was understood, and from a few fields of the client's that choose between answers.
 async fn ask(visit: &Visit<'_>, permit: &FilePermit, request: &Request<Asking>) -> Result<Response<Body>, Refusal> {
     let (repository, is_public) = (permit.repository().repository(), permit.repository().is_public());
-    let unknown = || Refusal::new(Reason::CredentialUnavailable, UNKNOWN);
-    let forge = visit.gate.forges.of(repository).ok_or_else(unknown)?;
-    let endpoint = endpoint(forge, permit.route().store).ok_or_else(unknown)?;
+    let forge = forge(visit, repository)?;
+    let endpoint = endpoint(forge, permit.route().store).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, UNKNOWN))?;
     let at = if is_public { Whereabouts::as_named(repository) } else { visit.locate(forge, repository).await? };
     let mut asking = Request::new(Upload::none(&visit.traffic));
     // Nothing else was judged.
@@ -93,39 +93,26 @@ fn judge(visit: &Visit<'_>, permit: &FilePermit, answer: Response<Body>) -> Resu
         StatusCode::FOUND if permit.route().store == Store::Releases => {
             let forge = visit.gate.forges.of(repository).map(|forge| &forge.host);
             let location = parts.headers.get(header::LOCATION).and_then(|location| location.to_str().ok()).zip(forge);
-            let (location, forge) = location.ok_or_else(|| explain(visit, permit, parts.status))?;
+            let (location, forge) = location.ok_or_else(|| refuse(visit, permit, parts.status, &parts.headers))?;
             check_redirect(forge, repository, location).map_err(|place| {
                 let text = format!("A release of {repository} is said to be at \"{place}\", where no GitHub keeps one.");
                 Refusal::new(Reason::UpstreamClosed, text)
             })?;
             Ok(whole(Answer::redirect(location)))
         }
-        status => Err(explain(visit, permit, status)),
+        status => Err(refuse(visit, permit, status, &parts.headers)),
     }
 }
 
-fn explain(visit: &Visit<'_>, permit: &FilePermit, status: StatusCode) -> Refusal {
-    let repository: &RepositoryName = permit.repository().repository();
-    let host = visit.asked.destination.as_ref().map_or_else(String::new, |destination| destination.host.to_string());
-    let as_it_is = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
-    match status.as_u16() {
-        404 | 410 => {
-            as_it_is(Reason::CredentialUnavailable, format!("{host} has no such file of {repository}, or shows it to others only."))
-        }
-        401 | 403 if permit.repository().is_public() => Refusal {
-            status: Some(StatusCode::NOT_FOUND),
-            ..Refusal::new(
-                Reason::RepositoryNotGranted,
-                format!("{host} shows {repository} to nobody without a credential, and this session has no grant for it."),
-            )
-        },
-        code @ (401 | 403) => {
-            let text = format!("{host} answered {code} for {repository}: the owner's credential does not reach it, or not any more.");
-            Refusal::new(Reason::CredentialUnavailable, text)
-        }
-        416 | 429 | 503 => as_it_is(Reason::UpstreamClosed, format!("{host} answered {status} for a file of {repository}.")),
-        _ => Refusal::new(Reason::UpstreamClosed, format!("{host} answered {status}, which is no file.")),
+/// What an answer without a file means.
+fn refuse(visit: &Visit<'_>, permit: &FilePermit, status: StatusCode, headers: &HeaderMap) -> Refusal {
+    let repository = permit.repository().repository();
+    if [StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::RANGE_NOT_SATISFIABLE].contains(&status) {
+        let text = format!("{} has no such file of {repository}, or shows it to others only.", upstream(visit));
+        return Refusal { status: Some(status), ..Refusal::new(Reason::CredentialUnavailable, text) };
     }
+    let denied = Denied::read(status.as_u16(), headers.contains_key("x-github-sso"), b"");
+    explain(visit, (repository, permit.repository().is_public()), status, headers, denied)
 }
 
 /// Those fields of these names that stand there once.

@@ -108,22 +108,16 @@ fn read(body: &[u8]) -> Result<Asked, String> {
 
 fn of_request(visit: &Visit<'_>, target: &str, method: Option<&str>) -> Result<Value, Box<Denial>> {
     let question = Question::parse(target, method)?;
-    let approval = decide(visit, &question)?;
+    let approval = match (decide_file(visit, &question), visit.forge_hosts.decide(&question.destination, question.way)) {
+        (Some(judged), _) => judged?,
+        (None, Some(judged)) => decide_forge(visit, &judged?, &question)?,
+        (None, None) => question.decide(&visit.governing.policy, visit.now)?,
+    };
     Ok(json!({
         "verdict": Verdict::Allow.as_str(),
         "rule": approval.rule.map(|rule| rule.to_string()),
         "would_deny": approval.would_deny.map(Reason::as_str),
     }))
-}
-
-fn decide(visit: &Visit<'_>, question: &Question) -> Result<Approval, Box<Denial>> {
-    if let Some(judged) = decide_file(visit, question) {
-        return judged;
-    }
-    match visit.forge_hosts.decide(&question.destination, question.way) {
-        Some(judged) => decide_forge(visit, &judged?, question),
-        None => question.decide(&visit.governing.policy, visit.now),
-    }
 }
 
 /// What the gateway would say of a file; `None` where that is a policy's to judge, or no file is asked for.

@@ -9,7 +9,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 
 use crate::harness::{
-    Answer, When, Wire, World,
+    Answer, Plan, When, Wire, World,
     bytes::{FETCH_TYPE, PUSH_TYPE, basic, line, lines, request},
     client::ask,
 };
@@ -340,5 +340,48 @@ fn g_04_curl_sees_the_same_words() {
     for text in ["HTTP/1.1 403 ", "x-deny-reason: read_only", "read only for this session"] {
         assert!(done.out.contains(text), "{text} in\n{}", done.out);
     }
+    world.finish();
+}
+
+#[test]
+fn g_45_sha_256_through_the_intercepted_host() {
+    let world = World::granting("[[session.repository]]\nname = \"octo/long\"\naccess = \"write\"\npush = [\"refs/heads/agent/*\"]\n");
+    world.hub.add_long();
+    let world = world.behind_the_proxy();
+    world.sandbox.cloned("https://github.test/octo/long.git", &["agent/fix-1"]);
+    world.push(&["origin", "main"]).assert(1, &["! [remote rejected] main -> main (policy: "]);
+    world.push(&["origin", "agent/fix-1"]).assert(0, &["agent/fix-1 -> agent/fix-1"]);
+    assert_eq!(world.hub.refs("octo/long")["refs/heads/agent/fix-1"], world.sandbox.id("agent/fix-1"));
+    world.finish();
+}
+
+#[test]
+fn g_76_a_public_repository_is_read_without_a_credential() {
+    for guarded in [false, true] {
+        let world = World::of(&Plan { guarded, github: "public_read = true", ..Plan::default() });
+        let done = world.sandbox.git(".", &["clone", &world.url("octo/secret"), "clone"]);
+        if guarded {
+            // Private: the upstream wants a credential, and nobody is asked for one.
+            done.assert(128, &["remote: ", "not found"]);
+            done.assert_silent_about(&["could not read Username", "Authentication failed"]);
+        } else {
+            done.assert(0, &[]);
+            world.sandbox.commit("clone", "mine");
+            world.push(&["origin", "main"]).assert(128, &["remote: ", "403"]);
+        }
+        let seen = world.hub.seen();
+        assert!(!seen.is_empty() && seen.iter().all(|seen| seen.header("authorization").is_none()), "{seen:#?}");
+        assert!(world.pushes().is_empty());
+        world.finish();
+    }
+}
+
+#[test]
+fn g_77_a_remote_stays_what_it_is() {
+    let world = World::new().behind_the_proxy();
+    let remote = "https://github.test/octo/spoon.git";
+    world.sandbox.cloned(remote, &[]);
+    let shown = world.sandbox.git_ok("clone", &["remote", "-v"]).out;
+    assert_eq!(shown, format!("origin\t{remote} (fetch)\norigin\t{remote} (push)\n"));
     world.finish();
 }

@@ -220,7 +220,7 @@ fn a_policy_that_lists_the_host_judges_what_no_grant_names() {
 #[test]
 fn of_an_upstream_in_a_bad_mood_no_word_comes_in() {
     let world = world();
-    for (status, expected) in [(500, "502"), (404, "404"), (403, "503"), (301, "502")] {
+    for (status, expected) in [(500, "502"), (404, "404"), (403, "503"), (301, "403")] {
         world.hub.set(When::Always, Answer::Reply(status, vec![("location", "https://evil.test/".to_owned())], b"a word".to_vec()));
         let shown = world.curl(&[FILE]);
         let (code, reason, head, body) = last(&shown);

@@ -368,7 +368,7 @@ fn an_upstream_s_answer_is_taken_apart() {
 }
 
 #[test]
-fn requests_are_read_strictly() {
+fn l_6_l_7_requests_are_read_strictly() {
     let world = world();
     let oid = "a".repeat(64);
     let many: Vec<_> = (0..1001).map(|number| (format!("{number:064x}"), 5)).collect();

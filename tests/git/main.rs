@@ -21,6 +21,9 @@
 //! - `regressions`: what once went wrong
 //! - `asking`: what a sandbox asks its owner for, and has while it runs
 //! - `stranded`: GitHub away at each stage, and what is safe to do then
+//! - `doors`: the same rows through every door
+//! - `clients`: clients of git other than git
+//! - `rows`: the table of the rows, of which `docs/git.md` is made
 //! - `leaks`: that the search for secrets, with which every test ends, finds them
 //!
 //! Rows of the reference are named in the tests: `g_20_…` is case G-20, `threat_101_…` is threat 101.
@@ -28,8 +31,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and its output is read")]
 
 mod asking;
+mod clients;
 mod credentials_in;
 mod dependencies;
+mod doors;
 mod fetch;
 mod files;
 #[allow(dead_code, reason = "the proxy tests use the rest of what is shared")]
@@ -46,6 +51,7 @@ mod remotes;
 mod renames;
 mod rights;
 mod routes;
+mod rows;
 mod running;
 mod stranded;
 mod submodules;

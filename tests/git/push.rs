@@ -366,7 +366,7 @@ fn a_push_to_each_kind_of_upstream() {
 }
 
 #[test]
-fn a_dry_run_and_a_push_of_nothing_ask_for_refs_only() {
+fn g_54_g_55_a_dry_run_and_a_push_of_nothing_ask_for_refs_only() {
     let world = World::new().cloned(&["agent/fix-1"]);
     world.push(&["--dry-run", "origin", "main"]).assert(0, &["main -> main"]);
     world.push(&["origin", "origin/main:main"]).assert(0, &["Everything up-to-date"]);
@@ -375,7 +375,7 @@ fn a_dry_run_and_a_push_of_nothing_ask_for_refs_only() {
 }
 
 #[test]
-fn what_the_upstream_says_of_a_push_is_passed_on() {
+fn g_57_what_the_upstream_says_of_a_push_is_passed_on() {
     let world = World::new().cloned(&["agent/fix-1"]);
     let hook = world.hub.path("octo/spoon").join("hooks/pre-receive");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
@@ -396,5 +396,81 @@ fn a_stale_push_is_the_upstream_s_to_refuse() {
     world.hub.git("octo/spoon", &["update-ref", "refs/heads/agent/fix-1", "refs/heads/other"]);
     world.push(&["origin", "agent/fix-1"]).assert(1, &["[rejected]", "non-fast-forward"]);
     assert_eq!(world.hub.refs("octo/spoon")["refs/heads/agent/fix-1"], world.hub.refs("octo/spoon")["refs/heads/other"]);
+    world.finish();
+}
+
+/// The ref moves upstream after git has seen it and before its push is there.
+#[test]
+fn g_50_a_tip_that_moved_meanwhile_is_the_upstream_s_to_refuse() {
+    let world = World::new().cloned(&["agent/fix-1"]);
+    world.push(&["origin", "agent/fix-1"]).assert(0, &[]);
+    let upstream = world.hub.path("octo/spoon");
+    let hook = format!("#!/bin/sh\ngit --git-dir '{}' update-ref refs/heads/agent/fix-1 refs/heads/other\n", upstream.display());
+    let path = world.sandbox.path("clone/.git/hooks/pre-push");
+    fs::write(&path, hook).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    world.sandbox.git_ok("clone", &["checkout", "--quiet", "agent/fix-1"]);
+    world.sandbox.commit("clone", "more");
+    let done = world.push(&["origin", "agent/fix-1"]);
+    assert_eq!(done.code, Some(1), "{}", done.err);
+    done.assert(1, &["! [remote rejected] agent/fix-1 -> agent/fix-1 ("]);
+    done.assert_silent_about(&["policy: ", "Tidegate"]);
+    assert_eq!(world.pushes().len(), 2, "it went up");
+    let refs = world.hub.refs("octo/spoon");
+    assert_eq!(refs["refs/heads/agent/fix-1"], refs["refs/heads/other"]);
+    world.finish();
+}
+
+#[test]
+fn g_52_a_lease_is_the_client_s_own_affair() {
+    let world = World::new().cloned(&["agent/fix-1"]);
+    world.push(&["origin", "agent/fix-1"]).assert(0, &[]);
+    world.sandbox.git_ok("clone", &["checkout", "--quiet", "agent/fix-1"]);
+    world.sandbox.git_ok("clone", &["commit", "--quiet", "--amend", "-m", "otherwise"]);
+    world.push(&["--force-with-lease", "origin", "agent/fix-1"]).assert(0, &["(forced update)"]);
+    let lease = format!("--force-with-lease=agent/fix-1:{}", world.sandbox.id("main"));
+    world.sandbox.git_ok("clone", &["commit", "--quiet", "--amend", "-m", "once more"]);
+    world.push(&[&lease, "origin", "agent/fix-1"]).assert(1, &["! [rejected]", "(stale info)"]);
+    assert_eq!(world.pushes().len(), 2, "nothing was sent");
+    world.finish();
+}
+
+#[test]
+fn g_53_tags_that_follow_are_judged_as_tags() {
+    let world = World::granting(MUCH).cloned(&["agent/a"]);
+    for tag in ["v2.1", "v3.0"] {
+        let before = world.hub.refs("octo/spoon");
+        world.sandbox.git_ok("clone", &["tag", "-a", "-m", tag, tag, "agent/a"]);
+        let done = world.push(&["--follow-tags", "origin", "agent/a"]);
+        if tag == "v2.1" {
+            done.assert(0, &["[new tag]"]);
+            assert!(world.hub.refs("octo/spoon").contains_key("refs/tags/v2.1"));
+        } else {
+            done.assert(1, &["! [remote rejected] v3.0 -> v3.0 (policy: "]);
+            assert_eq!(world.hub.refs("octo/spoon"), before);
+        }
+    }
+    world.push(&["--tags", "origin"]).assert(1, &["! [remote rejected] v3.0 -> v3.0 (policy: "]);
+    world.finish();
+}
+
+/// A hook of the upstream speaks and then waits for its word to have come to the sandbox: nothing is held back until the end.
+#[test]
+fn g_59_what_the_upstream_says_while_it_works_comes_at_once() {
+    let world = World::new().cloned(&["agent/fix-1"]);
+    let hook = world.hub.path("octo/spoon").join("hooks/pre-receive");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    let heard = world.sandbox.path("heard");
+    let script = format!(
+        "#!/bin/sh\necho 'one moment' >&2\ni=0\nwhile ! grep -q 'one moment' '{}'; do i=$((i+1)); [ $i -lt 600 ] || exit 1; sleep 0.05; done\n\
+         echo 'there it is' >&2\n",
+        heard.display()
+    );
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(&heard, "").unwrap();
+    let done = world.sandbox.run_program("sh", &["-c", "cd clone && git push origin agent/fix-1 2> ../heard"]);
+    let said = fs::read_to_string(&heard).unwrap();
+    assert!(done.code == Some(0) && said.contains("remote: one moment") && said.contains("remote: there it is"), "{said}");
     world.finish();
 }

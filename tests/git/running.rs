@@ -200,7 +200,7 @@ fn the_ends_of_a_fetch_and_a_push_are_recorded_with_their_sizes() {
 }
 
 #[test]
-fn a_push_beyond_the_upload_budget_moves_nothing() {
+fn g_56_a_push_beyond_the_upload_budget_moves_nothing() {
     for (grants, natively) in [(GRANTS, true), (ON_DISK, false)] {
         let policy = "access = \"none\"\n[limits]\nupload_budget = \"64 KiB\"";
         let world = World::of(&Plan { policy, grants, ..Plan::default() }).cloned(&["agent/fix-1"]);

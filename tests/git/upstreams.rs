@@ -126,7 +126,7 @@ fn an_answer_in_an_encoding_is_not_passed_on_as_one() {
 }
 
 #[test]
-fn the_operator_s_credential_that_is_refused_is_the_operator_s_trouble() {
+fn g_58_the_operator_s_credential_that_is_refused_is_the_operator_s_trouble() {
     for status in [401, 403] {
         let world = World::new().cloned(&["agent/fix-1"]);
         let before = world.hub.refs("octo/spoon");

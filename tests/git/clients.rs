@@ -1,0 +1,145 @@
+//! Clients of git other than git: cargo's own, which is libgit2, and those of Python and JavaScript.
+
+use crate::harness::{Done, World, world::refs_of};
+
+const COMPONENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/components");
+
+/// Runs a script of the shell, with the libraries of `make setup` for Python and Node.
+#[track_caller]
+fn run(world: &World, script: &str, arguments: &[&str]) -> Done {
+    let set = format!(
+        "export PYTHONPATH={COMPONENTS}/python NODE_PATH={COMPONENTS}/node/node_modules CARGO_HOME=\"$HOME/cargo\"\n\
+         export CARGO_NET_GIT_FETCH_WITH_CLI=false CARGO_HTTP_CAINFO=\"$HOME/root.pem\"\n{script}"
+    );
+    world.sandbox.run_program("sh", &[&["-euc", &set, "sh"], arguments].concat())
+}
+
+/// `$CARGO` is the one that built this test: a rustup in its place would look into another home for a toolchain.
+const CARGO: &str = concat!(
+    "mkdir -p \"$1/src\" && cd \"$1\" && echo 'fn main() {}' > src/main.rs
+    printf '[package]\\nname = \"use\"\\nversion = \"0.1.0\"\\nedition = \"2021\"\\n[dependencies]\\nparts = { git = \"%s\", branch = \"agent/fix-1\" }\\n' \
+     \"$2\" > Cargo.toml\n",
+    env!("CARGO"),
+    " fetch && grep '^source = ' Cargo.lock"
+);
+
+/// libgit2 inside cargo, by the git door and as an unmodified remote.
+#[test]
+fn g_78_cargo_s_own_git_fetches_a_dependency() {
+    let world = World::new();
+    let door = world.url("octo/spoon");
+    let world = world.cloned(&["agent/fix-1"]);
+    world.sandbox.git_ok("clone", &["checkout", "--quiet", "agent/fix-1"]);
+    std::fs::create_dir_all(world.sandbox.path("clone/src")).unwrap();
+    std::fs::write(world.sandbox.path("clone/src/lib.rs"), "").unwrap();
+    std::fs::write(world.sandbox.path("clone/Cargo.toml"), "[package]\nname = \"parts\"\nversion = \"1.0.0\"\nedition = \"2021\"\n")
+        .unwrap();
+    world.sandbox.commit("clone", "parts");
+    world.push(&["--quiet", "origin", "agent/fix-1"]).assert(0, &[]);
+    let commit = world.sandbox.id("agent/fix-1");
+    std::fs::write(world.sandbox.path("root.pem"), "").unwrap();
+    let asked = world.hub.seen().len();
+    let done = run(&world, CARGO, &["by-door", &door]);
+    assert!(done.code == Some(0) && done.out.contains(&commit), "{}{}", done.out, done.err);
+    let world = world.behind_the_proxy();
+    let done = run(&world, CARGO, &["by-proxy", "https://github.test/octo/spoon"]);
+    assert!(done.code == Some(0) && done.out.contains(&commit), "{}{}", done.out, done.err);
+    let seen = world.hub.seen().split_off(asked);
+    let agents: Vec<_> = seen.iter().filter_map(|seen| seen.header("user-agent")).collect();
+    assert!(!agents.is_empty() && agents.iter().all(|agent| agent == "git/1.0"), "not the git of this machine: {agents:?}");
+    for refused in [world.url("octo/secret"), "https://github.test/octo/secret".into()] {
+        let done = run(&world, CARGO, &["refused", &refused]);
+        assert!(done.code == Some(101) && done.err.contains("403") && done.err.contains("octo/secret"), "{}{}", done.out, done.err);
+    }
+    for door in ["git", "proxy"] {
+        world.gate().wait_for_record(|record| record["kind"] == "fetch" && record["verdict"] == "deny" && record["door"] == door);
+    }
+    world.finish();
+}
+
+/// Clones, commits, pushes to a branch that is granted and to one that is not.
+const DULWICH: &str = "python3 -u - \"$@\" <<'END'
+import sys
+from dulwich import porcelain
+
+_, url, branch, name = sys.argv
+repository = porcelain.clone(url, name, errstream=sys.stderr.buffer)
+with open(f'{name}/by-dulwich.txt', 'w') as file:
+    file.write('hello')
+porcelain.add(repository, [f'{name}/by-dulwich.txt'])
+commit = porcelain.commit(repository, message=b'by dulwich', author=b'Sand <sand@example.com>', committer=b'Sand <sand@example.com>')
+print('commit', commit.decode())
+for target in (branch, 'main'):
+    try:
+        result = porcelain.push(repository, url, f'refs/heads/main:refs/heads/{target}', errstream=sys.stderr.buffer)
+        for ref, error in (result.ref_status or {}).items():
+            print('pushed' if error is None else 'refused', ref.decode(), error)
+    except Exception as error:
+        print('failed', target, type(error).__name__, error)
+porcelain.fetch(repository, url, errstream=sys.stderr.buffer)
+print('fetched')
+END";
+
+#[test]
+fn g_78_dulwich_clones_pushes_and_is_refused() {
+    let world = World::new();
+    let door = world.url("octo/spoon");
+    let by_door = run(&world, DULWICH, &[&door, "agent/fix-1", "by-door"]);
+    assert_pushed(&world, &by_door);
+    world.hub.git("octo/spoon", &["update-ref", "-d", "refs/heads/agent/fix-1"]);
+    let world = world.behind_the_proxy();
+    let by_proxy = run(&world, DULWICH, &["https://github.test/octo/spoon", "agent/fix-1", "by-proxy"]);
+    assert_pushed(&world, &by_proxy);
+    let done = run(&world, DULWICH, &["https://github.test/octo/secret", "x", "refused"]);
+    assert!(done.code == Some(1) && done.err.contains("403"), "{}{}", done.out, done.err);
+    world.finish();
+}
+
+/// What the client printed: the commit that it pushed, the words of the refusal of `main`, and that it could go on.
+#[track_caller]
+fn assert_pushed(world: &World, done: &Done) {
+    let said = format!("{}{}", done.out, done.err);
+    assert_eq!(done.code, Some(0), "{said}");
+    let commit = done.out.lines().find_map(|line| line.strip_prefix("commit ")).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(world.hub.refs("octo/spoon")["refs/heads/agent/fix-1"], commit, "{said}");
+    assert_ne!(world.hub.refs("octo/spoon")["refs/heads/main"], commit, "{said}");
+    assert!(done.out.contains("pushed refs/heads/agent/fix-1"), "{said}");
+    assert!(done.out.contains("refused refs/heads/main") && done.out.contains("policy: "), "{said}");
+    assert!(done.out.contains("fetched"), "{said}");
+    let denied = world.push_record("deny");
+    assert_eq!((&denied["reason"], refs_of(&denied)), (&"ref_not_granted".into(), vec!["refs/heads/main"]), "{denied:#}");
+}
+
+/// It knows of no proxy, so that the git door is its way in. Its pushes are of one ref each.
+const ISOMORPHIC: &str = "node - \"$@\" <<'END'
+const fs = require('fs'), git = require('isomorphic-git'), http = require('isomorphic-git/http/node');
+const [url, branch, dir] = process.argv.slice(2);
+const author = { name: 'Sand', email: 'sand@example.com' };
+(async () => {
+  await git.clone({ fs, http, dir, url });
+  fs.writeFileSync(`${dir}/by-isomorphic.txt`, 'hello');
+  await git.add({ fs, dir, filepath: 'by-isomorphic.txt' });
+  console.log('commit', await git.commit({ fs, dir, author, message: 'by isomorphic-git' }));
+  for (const remoteRef of [branch, 'main']) {
+    try {
+      const result = await git.push({ fs, http, dir, url, ref: 'main', remoteRef: `refs/heads/${remoteRef}`, onMessage: console.log });
+      for (const [ref, status] of Object.entries(result.refs)) console.log(status.ok ? 'pushed' : 'refused', ref, status.error);
+    } catch (error) {
+      for (const [ref, status] of Object.entries(error.data?.result?.refs ?? {})) console.log('refused', ref, status.error);
+      console.log('failed', error.code, error.message);
+    }
+  }
+  await git.fetch({ fs, http, dir, url });
+  console.log('fetched');
+})().catch((error) => { console.error(error.code, error.message, JSON.stringify(error.data)); process.exit(1); });
+END";
+
+#[test]
+fn g_78_isomorphic_git_clones_pushes_and_is_refused() {
+    let world = World::new();
+    let done = run(&world, ISOMORPHIC, &[&world.url("octo/spoon"), "agent/fix-1", "clone"]);
+    assert_pushed(&world, &done);
+    let done = run(&world, ISOMORPHIC, &[&world.url("octo/secret"), "x", "refused"]);
+    assert!(done.code == Some(1) && done.err.contains("HttpError") && done.err.contains("octo/secret"), "{}{}", done.out, done.err);
+    world.finish();
+}
