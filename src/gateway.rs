@@ -52,26 +52,17 @@ impl Visit<'_> {
     /// What begins here, to be held to the grants that come after.
     fn standing(&self, repository: &RepositoryName, service: Service) -> Standing {
         let (gate, subject) = (Arc::clone(self.gate), self.subject.clone());
-        Standing {
-            gate,
-            subject,
-            repository: repository.clone(),
-            service,
-            changes: Vec::new(),
-            default: DefaultBranch::Unknown,
-            storage: None,
-        }
+        Standing { gate, subject, repository: repository.clone(), service, changes: Vec::new(), default: None, storage: None }
     }
 
     /// The same for a push, by what was known when it was judged.
     fn standing_push(&self, repository: &RepositoryName, changes: &[RefChange], default: &DefaultBranch) -> Standing {
-        Standing { changes: changes.to_vec(), default: default.clone(), ..self.standing(repository, Service::ReceivePack) }
+        Standing { changes: changes.to_vec(), default: Some(default.clone()), ..self.standing(repository, Service::ReceivePack) }
     }
 
     /// The same for what Git LFS moves ahead of a push.
     fn standing_upload(&self, permit: &LfsPermit) -> Standing {
-        let standing = self.standing(permit.repository(), permit.service());
-        Standing { changes: permit.changes().to_vec(), default: DefaultBranch::Unasked, ..standing }
+        Standing { changes: permit.changes().to_vec(), ..self.standing(permit.repository(), permit.service()) }
     }
 
     /// An upstream's answer on its way to the sandbox, for as long as it may stand and its request went on. Its end is recorded.

@@ -235,7 +235,7 @@ pub const MAX_NAME: usize = 100;
 const GIT: &str = ".git";
 
 /// What stands behind the name of a repository in that of its wiki.
-const WIKI: &str = ".wiki";
+pub const WIKI: &str = ".wiki";
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,7 @@ pub(crate) use self::{
     ending::Ending,
     farewell::{part, speaks_to_the_origin},
     forge::{Forge, Forges},
-    identities::Identities,
+    identities::{Asking, Identities},
     patient::Patient,
     request::{Body, Errand, forward, reader_of},
     standing::{Stream, session_over, withdrawn},

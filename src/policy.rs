@@ -64,8 +64,8 @@ pub use self::{
     permit::{Admitted, Interception, Permit},
     problem::{Problem, Severity, Source},
     question::{Approval, Question},
-    refs::{ChangeKind, DefaultBranch, PushDenial, PushPermit, PushRule, RefChange, RefRules, RefRulesError, Refusal, Rights},
-    repositories::{RepositoryPermit, decide_push, decide_repository, depends_on_default},
+    refs::{ChangeKind, DefaultBranch, Foreseen, PushDenial, PushPermit, PushRule, RefChange, RefRules, RefRulesError, Refusal, Rights},
+    repositories::{RepositoryPermit, decide_push, decide_repository, depends_on_default, foresee_push},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
     rules::ShownRule,
 };

@@ -15,8 +15,8 @@ use crate::{
     destination::Host,
     github::{RepositoryName, push::RefName},
     policy::{
-        ChangeKind, DefaultBranch, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, decide_push,
-        depends_on_default, grant::Grant,
+        ChangeKind, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, depends_on_default, foresee_push,
+        grant::Grant,
     },
     reason::{Reason, Verdict},
 };
@@ -136,22 +136,16 @@ impl Grants {
         let changes = [RefChange { name, kind: arguments.change.kind() }];
         // Nobody is asked here: of a branch that a pattern names it is said what that depends on.
         let unasked = depends_on_default(&self.grant, &repository, &changes);
-        let default = if unasked { usual_default() } else { DefaultBranch::Unknown };
-        match decide_push(&self.grant, &repository, &changes, &default) {
-            Ok(permit) => {
-                let forward_only = (!permit.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
+        match foresee_push(&self.grant, &repository, &changes) {
+            Ok(foreseen) => {
+                let forward_only = (!foreseen.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
                 let not_default = unasked.then(|| format!("Only if it is not the default branch of {repository}."));
-                let rule = permit.entries().first().map(ToString::to_string);
+                let rule = foreseen.entries().first().map(ToString::to_string);
                 Answer { reason: None, rule, allow_with: Vec::new(), sentences: forward_only.into_iter().chain(not_default).collect() }
             }
             Err(denial) => (*denial).into(),
         }
     }
-}
-
-/// A default branch that no pattern reaches anyway.
-fn usual_default() -> DefaultBranch {
-    RefName::parse(b"refs/heads/main").map_or(DefaultBranch::Unknown, DefaultBranch::Named)
 }
 
 fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {

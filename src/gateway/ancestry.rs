@@ -18,14 +18,14 @@ use super::{
     Visit,
     body::{Asking, Body, Upload},
     errand::Errand,
-    spool::Spool,
+    spool::{Room, Spool},
 };
 use crate::{
     github::{
         ProtocolVersion, RepositoryName, Service, fetch,
         push::{CommandList, ObjectId, RefName, RefUpdate},
     },
-    pack::{Commits, Descent, PackReader, Unproven},
+    pack::{Commits, Descent, PackError, PackReader, Unproven},
     policy::{PushPermit, decide_repository},
     reason::Reason,
     respond::Refusal,
@@ -46,8 +46,11 @@ pub(super) async fn prove(
     behind: &Bytes,
     rest: &mut Asking,
 ) -> Result<(PushPermit, Spool), Refusal> {
-    let (spool, mut commits) = gather(visit, list, behind, rest).await?;
     let doubtful: Vec<_> = list.updates.iter().filter(|update| permit.verifies(&update.name)).collect();
+    if doubtful.len() > MAX_DOUBTFUL {
+        return Err(Refusal::new(Reason::PushNotJudgeable, TOO_MANY_REFS));
+    }
+    let (spool, mut commits) = gather(visit, list, behind, rest).await?;
     let mut asked = 0;
     let mut verified = Vec::new();
     for update in doubtful {
@@ -58,7 +61,8 @@ pub(super) async fn prove(
                     return Err(Refusal::new(Reason::PushNotJudgeable, UNTOLD));
                 }
                 let asking = ask(visit, repository, list, headers, &missing, &update.old);
-                commits.join(timeout(PATIENCE, asking).await.map_err(|_| Refusal::new(Reason::UpstreamTimeout, LATE))??);
+                let found = timeout(PATIENCE, asking).await.map_err(|_| Refusal::new(Reason::UpstreamTimeout, LATE))??;
+                commits.join(found).map_err(|error| untold(&error))?;
                 // All that the old commit does not contain is there now.
                 commits.descent(&update.old, &update.new)
             }
@@ -80,8 +84,8 @@ fn verify(update: &RefUpdate, descent: Result<Descent, Unproven>) -> Result<&Ref
 
 /// Reads a pack to its end, keeping it, and walks through it as it comes.
 async fn gather(visit: &Visit<'_>, list: &CommandList, behind: &Bytes, rest: &mut Asking) -> Result<(Spool, Commits), Refusal> {
-    let place = visit.subject.session.git().ok_or_else(|| Refusal::new(Reason::TooManyConnections, TOO_MANY))?;
-    let spool = Spool::new(visit.gate.backend.scratch(), Some(place)).map_err(|error| unkept(&error))?;
+    let place = visit.subject.session.keeping().ok_or_else(|| full(TOO_MANY))?;
+    let spool = Spool::new(visit.gate.backend.scratch(), &ROOM, Some(place)).map_err(|error| unkept(&error))?;
     let mut work = Work { spool, reader: PackReader::new(list.capabilities.object_format()) };
     let mut waiting = BytesMut::from(&**behind);
     loop {
@@ -100,7 +104,7 @@ async fn gather(visit: &Visit<'_>, list: &CommandList, behind: &Bytes, rest: &mu
     }
     let Work { mut spool, reader } = work;
     spool.rewind().map_err(|error| unkept(&error))?;
-    let commits = reader.finish().map_err(|error| Refusal::new(Reason::PushNotJudgeable, format!("{UNTOLD} In detail: {error}.")))?;
+    let commits = reader.finish().map_err(|error| untold(&error))?;
     Ok((spool, commits))
 }
 
@@ -114,7 +118,7 @@ impl Work {
         if self.spool.length() + piece.len() as u64 > MAX_KEPT {
             return Err(Refusal::new(Reason::PushNotJudgeable, TOO_LARGE));
         }
-        self.reader.take(piece).map_err(|error| Refusal::new(Reason::PushNotJudgeable, format!("{UNTOLD} In detail: {error}.")))?;
+        self.reader.take(piece).map_err(|error| untold(&error))?;
         self.spool.write(piece).map_err(|error| unkept(&error))?;
         Ok(self)
     }
@@ -137,8 +141,7 @@ async fn ask(
     let own = visit.gate.traffic(visit.subject).into();
     let request = fetch::commits(format, missing, old);
     let answer = errand.run(visit, Upload::whole(request.into(), &own).0).await.map_err(|trouble| trouble.refusal)?;
-    let untold = || Refusal::new(Reason::PushNotJudgeable, UNTOLD);
-    read(answer.into_body(), PackReader::new(format)).await.ok_or_else(untold)
+    read(answer.into_body(), PackReader::new(format)).await.ok_or_else(|| Refusal::new(Reason::PushNotJudgeable, UNTOLD))
 }
 
 /// The commits of an upstream's pack; `None` where it is none, or more than is read.
@@ -158,7 +161,19 @@ async fn read(mut body: Body, mut pack: PackReader) -> Option<Commits> {
     pack.finish().ok()
 }
 
+fn untold(error: &PackError) -> Refusal {
+    Refusal::new(Reason::PushNotJudgeable, format!("{UNTOLD} In detail: {error}."))
+}
+
+fn full(text: &str) -> Refusal {
+    Refusal { retry_after: Some(FEW_MOMENTS), ..Refusal::new(Reason::TooManyConnections, text) }
+}
+
 fn unkept(error: &io::Error) -> Refusal {
+    if error.kind() == io::ErrorKind::StorageFull {
+        tracing::warn!(%error, "a push is refused, as those that are kept until they are judged fill their room");
+        return full(NO_ROOM);
+    }
     tracing::error!(%error, "a push cannot be kept until it is judged");
     Refusal::new(Reason::Internal, "The push cannot be kept until it is judged; the operator finds the cause in Tidegate's log.")
 }
@@ -172,17 +187,27 @@ fn broken(error: super::body::BoxError) -> Refusal {
 
 /// Largest pack that is kept until it is judged.
 const MAX_KEPT: u64 = 512 << 20;
+/// What all sessions together may have kept.
+static ROOM: Room = Room::of(4 << 30);
 /// Octets that are kept and inflated at once.
 const PIECE: usize = 256 << 10;
 /// Most octets of an upstream's answer: commits and no more.
 const MAX_ASKED: u64 = 64 << 20;
 /// Most commits that an upstream is asked for by name, for one push.
 const MAX_MISSING: usize = 64;
+/// Most refs of a push that are judged so: the history is walked for each.
+const MAX_DOUBTFUL: usize = 64;
+/// For another push that is kept to end.
+const FEW_MOMENTS: Duration = Duration::from_secs(5);
 /// Longest that it may take to give them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const LATE: &str = "The upstream did not say in time whether the push leaves commits behind, which this session may not do.";
 const UNTOLD: &str = "Whether the push leaves commits behind cannot be told, and this session may not do that. Push to a ref that is new.";
 const TOO_MANY: &str = "This session has as many pushes under way whose commits are looked through as it may have at once.";
+const TOO_MANY_REFS: &str = "The push updates more refs than are looked through for commits that it leaves behind, which this session may not do. \
+     Push fewer at a time.";
+const NO_ROOM: &str = "There is no room at the moment to keep a push until it was looked through for commits that it leaves behind. \
+     Push again in a moment.";
 const TOO_LARGE: &str = "The push is too large to tell whether it leaves commits behind, which this session may not do. \
      Push in smaller steps, or to a ref that is new.";

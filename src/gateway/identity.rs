@@ -15,7 +15,7 @@ use crate::{
         RepositoryName,
         identity::{self, Elsewhere, Identity},
     },
-    passage::Forge,
+    passage::{Asking, Forge},
     policy::{Whereabouts, base_of, decide_identity},
     reason::Reason,
     respond::Refusal,
@@ -50,7 +50,7 @@ impl Visit<'_> {
         let Some((named, _bound)) = named.zip(self.subject.session.bound(&base)) else { return Ok(None) };
         let Some(found) = self.identify(forge, &base_of(&named.at(base.host().cloned())), now, true).await else { return Ok(None) };
         let whereabouts = self.decide(repository, &base, Some(&found))?;
-        forge.identities.learn(&base, now, found).await;
+        forge.identities.learn(&self.asking(&base), now, found).await;
         Ok(Some(whereabouts))
     }
 
@@ -66,7 +66,13 @@ impl Visit<'_> {
             let secret = self.secret(forge, name).await.ok()?;
             timeout(PATIENCE, self.ask(forge, api, name, &secret)).await.ok().flatten()
         };
-        forge.identities.find(name, now, again, ask).await
+        forge.identities.find(&self.asking(name), now, again, ask).await
+    }
+
+    /// What the credential of a request sees is for those who go by the same.
+    fn asking(&self, name: &RepositoryName) -> Asking {
+        let is_own = self.subject.governing.credentials.contains_key(&name.host().cloned());
+        Asking { name: name.clone(), session: is_own.then(|| self.subject.session.identity()) }
     }
 
     /// Follows the API to where it has the repository, and to no other host.

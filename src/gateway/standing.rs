@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use crate::{
     github::{RepositoryName, Service},
     passage::{Gate, Subject, withdrawn},
-    policy::{DefaultBranch, Denial, LfsPermit, RefChange, decide_push, decide_repository},
+    policy::{DefaultBranch, Denial, LfsPermit, RefChange, decide_push, decide_repository, foresee_push},
     respond::Refusal,
     sessions::transfers::Transfer,
 };
@@ -17,10 +17,10 @@ pub(super) struct Standing {
     pub(super) subject: Subject,
     pub(super) repository: RepositoryName,
     pub(super) service: Service,
-    /// Of a push.
+    /// Of a push, or of one that is to come.
     pub(super) changes: Vec<RefChange>,
-    /// As it was known when the push was judged.
-    pub(super) default: DefaultBranch,
+    /// As it was known when a push was judged; none where no ref moves yet.
+    pub(super) default: Option<DefaultBranch>,
     /// Where an object goes on its way, and by what leave.
     pub(super) storage: Option<(Arc<LfsPermit>, Arc<Transfer>)>,
 }
@@ -43,7 +43,12 @@ impl Standing {
         let public_read = !was_granted && gate.forge_hosts.public_read(repository);
         let _still = decide_repository(&governing.grant, repository, *service, public_read)?;
         if !changes.is_empty() {
-            let _still = decide_push(&governing.grant, repository, changes, default).map_err(|denial| Box::new(Denial::from(&*denial)))?;
+            let grant = &governing.grant;
+            let still = match default {
+                Some(default) => decide_push(grant, repository, changes, default).map(drop),
+                None => foresee_push(grant, repository, changes).map(drop),
+            };
+            still.map_err(|denial| Box::new(Denial::from(&*denial)))?;
         }
         Ok(governing.expires)
     }

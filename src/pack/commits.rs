@@ -80,9 +80,14 @@ impl Commits {
         Ok(made)
     }
 
-    /// Adds what another pack holds.
-    pub fn join(&mut self, other: Self) {
+    /// Adds what another pack holds, within the bounds of one.
+    pub fn join(&mut self, other: Self) -> Result<(), PackError> {
+        self.links += other.links;
+        if self.parents.len() + other.parents.len() > MAX_COMMITS || self.links > MAX_LINKS {
+            return Err(PackError::TooLarge);
+        }
         self.parents.extend(other.parents);
+        Ok(())
     }
 
     fn name(&self, content: &[u8]) -> Id {
@@ -132,3 +137,22 @@ fn parents(content: &[u8], format: ObjectFormat) -> Vec<Id> {
 const MAX_LINKS: usize = 4 * MAX_COMMITS;
 /// Most octets of commits that are kept for what is written as a difference from them.
 const MAX_KEPT: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_that_are_read_together_have_the_bounds_of_one() {
+        let read = |links| Commits { links, ..Commits::new(ObjectFormat::Sha1) };
+        let mut commits = read(MAX_LINKS - 1);
+        assert_eq!(commits.join(read(1)), Ok(()));
+        assert_eq!(commits.join(read(1)), Err(PackError::TooLarge));
+        let id = |number: usize| Id::of(&number.to_be_bytes()).unwrap();
+        let mut many = read(0);
+        many.parents.extend((0..MAX_COMMITS).map(|number| (id(number), Vec::new())));
+        let mut one = read(0);
+        one.parents.insert(id(MAX_COMMITS), Vec::new());
+        assert_eq!(one.join(many), Err(PackError::TooLarge));
+    }
+}

@@ -12,8 +12,8 @@ use crate::{
         route::{Route, Wanted},
     },
     policy::{
-        Approval, ChangeKind, DefaultBranch, Denial, ForgePermit, LfsAct, Question, RefChange, RequestFacts, Way, decide_lfs, decide_push,
-        decide_repository, depends_on_default,
+        Approval, ChangeKind, Denial, ForgePermit, LfsAct, Question, RefChange, RequestFacts, Way, decide_lfs, decide_repository,
+        depends_on_default, foresee_push,
     },
     reason::{Reason, Verdict},
     respond::{Answer, Owner},
@@ -165,16 +165,15 @@ fn of_change(visit: &Visit<'_>, repository: RepositoryName, change: RefChange) -
     let repository = &visit.forge_hosts.find_repository(repository)?;
     let (grant, changes) = (&visit.governing.grant, &[change]);
     let depends = depends_on_default(grant, repository, changes);
-    let default = if depends { DefaultBranch::Unasked } else { DefaultBranch::Unknown };
-    let permit = decide_push(grant, repository, changes, &default).map_err(|denial| Box::new(Denial::from(&*denial)))?;
+    let foreseen = foresee_push(grant, repository, changes).map_err(|denial| Box::new(Denial::from(&*denial)))?;
     let conditions = [
-        (!permit.to_verify().is_empty()).then_some("the ref loses no commit, which has to show when it is pushed"),
+        (!foreseen.to_verify().is_empty()).then_some("the ref loses no commit, which has to show when it is pushed"),
         depends.then_some("it is not the repository's default branch, which is asked for when it is pushed"),
     ];
     Ok(json!({
         "verdict": Verdict::Allow.as_str(),
         "repository": repository.as_str(),
-        "rule": permit.entries().first(),
+        "rule": foreseen.entries().first(),
         "conditions": conditions.into_iter().flatten().collect::<Vec<_>>(),
     }))
 }

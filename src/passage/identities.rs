@@ -8,11 +8,22 @@ use std::{
 
 use tokio::{sync::Mutex as Turns, time::Instant};
 
-use crate::github::{RepositoryName, identity::Identity};
+use crate::{
+    github::{RepositoryName, identity::Identity},
+    sessions,
+};
 
 /// What was last learnt of each name.
 #[derive(Default)]
-pub(crate) struct Identities(Mutex<HashMap<RepositoryName, Arc<Turns<Known>>>>);
+pub(crate) struct Identities(Mutex<HashMap<Asking, Arc<Turns<Known>>>>);
+
+/// A name, and who asks for it: a session whose credential is its own sees what others do not, and they what it does not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Asking {
+    pub(crate) name: RepositoryName,
+    /// None for all that go by the credential of the host.
+    pub(crate) session: Option<sessions::Identity>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -24,11 +35,11 @@ struct Known {
 impl Identities {
     /// The repository that has a name. `ask` is called where nobody has asked for [`FRESH`] before `now`, or with `again` not since
     /// then; what it cannot tell stays as it was for [`STANDS`].
-    pub(crate) async fn find<F>(&self, name: &RepositoryName, now: Instant, again: bool, ask: impl FnOnce() -> F) -> Option<Identity>
+    pub(crate) async fn find<F>(&self, asking: &Asking, now: Instant, again: bool, ask: impl FnOnce() -> F) -> Option<Identity>
     where
         F: Future<Output = Option<Identity>>,
     {
-        let known = self.known(name);
+        let known = self.known(asking);
         let mut known = known.lock().await;
         let enough = if again { Duration::ZERO } else { FRESH };
         if known.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= enough && now != asked) {
@@ -43,16 +54,16 @@ impl Identities {
     }
 
     /// Notes what a name leads to, by another way than asking for it.
-    pub(crate) async fn learn(&self, name: &RepositoryName, now: Instant, identity: Identity) {
-        *self.known(name).lock().await = Known { asked: Some(now), found: Some((now, identity)) };
+    pub(crate) async fn learn(&self, asking: &Asking, now: Instant, identity: Identity) {
+        *self.known(asking).lock().await = Known { asked: Some(now), found: Some((now, identity)) };
     }
 
-    fn known(&self, name: &RepositoryName) -> Arc<Turns<Known>> {
+    fn known(&self, asking: &Asking) -> Arc<Turns<Known>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_NAMES && !all.contains_key(name) {
+        if all.len() >= MAX_NAMES && !all.contains_key(asking) {
             all.clear();
         }
-        Arc::clone(all.entry(name.clone()).or_default())
+        Arc::clone(all.entry(asking.clone()).or_default())
     }
 }
 
@@ -70,8 +81,8 @@ mod tests {
     use super::*;
     use crate::github::identity::read;
 
-    fn name(text: &str) -> RepositoryName {
-        RepositoryName::parse(text).unwrap()
+    fn name(text: &str) -> Asking {
+        Asking { name: RepositoryName::parse(text).unwrap(), session: None }
     }
 
     fn identity(id: u64) -> Identity {
@@ -122,6 +133,18 @@ mod tests {
         assert_eq!(api.find(&identities, now, false).await, (None, 5));
         identities.learn(&name("octo/spoon"), now, identity(7)).await;
         assert_eq!(api.find(&identities, now, false).await, (Some(identity(7)), 5));
+    }
+
+    /// Nobody learns by another's credential, or goes without because of it.
+    #[tokio::test]
+    async fn what_a_session_s_own_credential_sees_is_its_own() {
+        let (identities, now) = (Identities::default(), Instant::now());
+        let [one, other] = [(); 2].map(|()| Asking { session: Some(sessions::Identity::new()), ..name("octo/spoon") });
+        assert_eq!(identities.find(&one, now, false, || async { None }).await, None);
+        assert_eq!(identities.find(&other, now, false, || async { Some(identity(7)) }).await, Some(identity(7)));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(identities.find(&one, later, false, || async { panic!("asked lately") }).await, None);
+        assert_eq!(identities.find(&name("octo/spoon"), later, false, || async { Some(identity(8)) }).await, Some(identity(8)));
     }
 
     #[tokio::test]

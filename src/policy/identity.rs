@@ -3,7 +3,7 @@
 use super::decision::Denial;
 use crate::{
     github::{
-        RepositoryName,
+        RepositoryName, WIKI,
         identity::{Identity, RepositoryId},
     },
     reason::Reason,
@@ -44,7 +44,7 @@ pub fn decide_identity(
         (None, None) => Ok(Whereabouts::as_named(repository)),
         (bound, Some(found)) if bound.is_none_or(|bound| bound == found.id) => {
             // A wiki goes with its repository.
-            let wiki = if wiki_of(repository).is_some() { WIKI } else { "" };
+            let wiki = if repository.has_wiki().is_some() { WIKI } else { "" };
             Ok(Whereabouts { path: format!("{}{wiki}", found.name.path()).into() })
         }
         (_, Some(found)) => {
@@ -69,15 +69,8 @@ pub fn decide_identity(
 
 /// The repository that a name leads to: a wiki belongs to one, and has no number of its own.
 pub fn base_of(repository: &RepositoryName) -> RepositoryName {
-    wiki_of(repository).unwrap_or_else(|| repository.clone())
+    repository.has_wiki().unwrap_or_else(|| repository.clone())
 }
-
-fn wiki_of(repository: &RepositoryName) -> Option<RepositoryName> {
-    let base = RepositoryName::from_parts(repository.owner(), repository.name().strip_suffix(WIKI)?).ok()?;
-    Some(base.at(repository.host().cloned()))
-}
-
-const WIKI: &str = ".wiki";
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,8 @@ use super::{
     grant::{Access, Grant},
     is_local,
     permit::Permit,
-    refs::{ChangeKind, DefaultBranch, PushDenial, RefChange},
-    repositories::{decide_push, decide_repository},
+    refs::{ChangeKind, PushDenial, RefChange},
+    repositories::{decide_repository, foresee_push},
     rules::Bearing,
 };
 use crate::{
@@ -111,7 +111,7 @@ pub fn decide_lfs(grant: &Grant, repository: &RepositoryName, act: &LfsAct, publ
 fn pushable(grant: &Grant, repository: &RepositoryName, name: &RefName) -> Result<RefChange, Box<Denial>> {
     let judge = |kind| {
         let change = RefChange { name: name.clone(), kind };
-        decide_push(grant, repository, std::slice::from_ref(&change), &DefaultBranch::Unasked).map(|_| change)
+        foresee_push(grant, repository, std::slice::from_ref(&change)).map(|_| change)
     };
     let judged = judge(ChangeKind::Create).or_else(|denial| judge(ChangeKind::Update).map_err(|_| denial));
     judged.map_err(|denial: Box<PushDenial>| Box::new(Denial::from(&*denial)))

@@ -89,8 +89,6 @@ pub enum DefaultBranch {
     /// It was not asked for, or could not be learnt: no pattern reaches any ref then.
     Unknown,
     Named(RefName),
-    /// Nobody asks for it, since no ref moves yet: objects go ahead of a push, which is judged for itself.
-    Unasked,
 }
 
 /// Whether an entry that names a ref may stand for it.
@@ -103,15 +101,15 @@ enum Standing {
 }
 
 impl Entry {
-    fn standing(&self, name: &RefName, default: &DefaultBranch) -> Standing {
+    fn standing(&self, name: &RefName, default: Option<&DefaultBranch>) -> Standing {
         if self.pattern.is_exact() || self.default_branch {
             return Standing::Stands;
         }
         match default {
             _ if USUAL_DEFAULTS.contains(&name.as_str()) => Standing::Default,
-            DefaultBranch::Named(default) if default == name => Standing::Default,
-            DefaultBranch::Named(_) | DefaultBranch::Unasked => Standing::Stands,
-            DefaultBranch::Unknown => Standing::Unknown,
+            Some(DefaultBranch::Named(default)) if default == name => Standing::Default,
+            Some(DefaultBranch::Named(_)) | None => Standing::Stands,
+            Some(DefaultBranch::Unknown) => Standing::Unknown,
         }
     }
 }
@@ -141,8 +139,8 @@ impl RefRules {
 
     /// The entry that lets a ref change in a way, or why none does. Of the entries that name the ref the closest decides: a name that is
     /// written out, else the pattern with more before its first star, of two alike the one that is written last. A pattern does not
-    /// stand for `main`, `master` and the default branch unless it says so.
-    pub fn judge(&self, change: &RefChange, default: &DefaultBranch) -> Result<&str, Refusal<'_>> {
+    /// stand for `main`, `master` and the default branch unless it says so. That is `None` where nobody asks for it.
+    fn judge(&self, change: &RefChange, default: Option<&DefaultBranch>) -> Result<&str, Refusal<'_>> {
         let RefChange { name, kind } = change;
         if is_reserved(name) {
             return Err(Refusal::Reserved);
@@ -159,7 +157,7 @@ impl RefRules {
         if rights.has(kind) { Ok(&pattern.text) } else { Err(Refusal::Change { kind, entry: &pattern.text, rights: *rights }) }
     }
 
-    fn closest(&self, name: &RefName, default: &DefaultBranch) -> Result<&Entry, Refusal<'_>> {
+    fn closest(&self, name: &RefName, default: Option<&DefaultBranch>) -> Result<&Entry, Refusal<'_>> {
         let mut refusal = Refusal::Ref;
         for entry in self.push.iter().filter(|entry| entry.pattern.matches(name)) {
             match entry.standing(name, default) {
@@ -265,12 +263,43 @@ impl PushPermit {
     }
 }
 
+/// A push that may be made unless one of its refs turns out to be the default branch: no leave to make it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Foreseen(PushPermit);
+
+impl Foreseen {
+    /// As [`PushPermit::entries`].
+    pub fn entries(&self) -> &[Box<str>] {
+        self.0.entries()
+    }
+
+    /// As [`PushPermit::to_verify`].
+    pub fn to_verify(&self) -> &[RefName] {
+        self.0.to_verify()
+    }
+}
+
 /// Whether every change of a push may be made, or else none is: objects of a refused change would go up with the others.
 pub(super) fn decide_refs(
     rules: &RefRules,
     repository: &RepositoryName,
     changes: &[RefChange],
     default: &DefaultBranch,
+) -> Result<PushPermit, Box<PushDenial>> {
+    judge_all(rules, repository, changes, Some(default))
+}
+
+/// The same before any ref moves, while nobody asks for the default branch.
+pub(super) fn foresee_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange]) -> Result<Foreseen, Box<PushDenial>> {
+    judge_all(rules, repository, changes, None).map(Foreseen)
+}
+
+fn judge_all(
+    rules: &RefRules,
+    repository: &RepositoryName,
+    changes: &[RefChange],
+    default: Option<&DefaultBranch>,
 ) -> Result<PushPermit, Box<PushDenial>> {
     let verdicts: Vec<_> = changes.iter().map(|change| rules.judge(change, default)).collect();
     if verdicts.iter().any(Result::is_err) {
@@ -287,7 +316,7 @@ pub(super) fn decide_refs(
 
 /// Whether all that is missing for a judgment is the name of the default branch.
 pub(super) fn depends_on_default(rules: &RefRules, changes: &[RefChange]) -> bool {
-    let refusals = || changes.iter().filter_map(|change| rules.judge(change, &DefaultBranch::Unknown).err());
+    let refusals = || changes.iter().filter_map(|change| rules.judge(change, Some(&DefaultBranch::Unknown)).err());
     refusals().next().is_some() && refusals().all(Refusal::is_unknown)
 }
 

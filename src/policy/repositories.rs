@@ -3,7 +3,7 @@
 use super::{
     decision::Denial,
     grant::{Access, Grant, Reach, RepositoryGrant, WIKI, WIKI_READ},
-    refs::{self, DefaultBranch, PushDenial, PushPermit, RefChange, decide_refs},
+    refs::{self, DefaultBranch, Foreseen, PushDenial, PushPermit, RefChange, RefRules, decide_refs, foresee_refs},
 };
 use crate::{
     github::{RepositoryName, Service},
@@ -68,14 +68,24 @@ pub fn decide_push(
     changes: &[RefChange],
     default: &DefaultBranch,
 ) -> Result<PushPermit, Box<PushDenial>> {
+    decide_refs(&writing(grant, repository, changes)?, repository, changes, default)
+}
+
+/// The same before any ref moves, while nobody asks for the default branch: of what goes ahead of a push, and of what is only asked about.
+///
+/// # Errors
+/// As [`decide_push`], but for the last.
+pub fn foresee_push(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<Foreseen, Box<PushDenial>> {
+    foresee_refs(&writing(grant, repository, changes)?, repository, changes)
+}
+
+/// What the refs of a repository are judged by that may be written to.
+fn writing(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<RefRules, Box<PushDenial>> {
     match grant.reach(repository) {
         None => Err(Box::new(unreached(grant, repository, changes))),
         Some(reach) if reach.access() == Access::Read => Err(Box::new(read_only(reach, repository, changes))),
-        Some(reach) => {
-            // A grant is made only with rules that can be read.
-            let rules = reach.rules().map_err(|_| PushDenial::not_granted(repository, changes))?;
-            decide_refs(&rules, repository, changes, default)
-        }
+        // A grant is made only with rules that can be read.
+        Some(reach) => reach.rules().map_err(|_| Box::new(PushDenial::not_granted(repository, changes))),
     }
 }
 

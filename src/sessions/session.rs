@@ -213,6 +213,11 @@ impl Session {
         Arc::clone(&self.gits).try_acquire_owned().ok()
     }
 
+    /// The same for a push that is kept, on disk and its commits in memory: it takes the places of [`GITS_OF_A_KEPT_PUSH`].
+    pub(crate) fn keeping(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.gits).try_acquire_many_owned(GITS_OF_A_KEPT_PUSH).ok()
+    }
+
     /// The policy in force and its generation: for one decision, not for as long as a stream lives.
     pub(crate) fn governing(&self) -> Arc<Governing> {
         self.governing.load_full()
@@ -287,5 +292,7 @@ impl Refusal {
 
 /// Most gits of this machine that work for one session at once: each takes up to three processes and five descriptors.
 pub(crate) const MAX_GITS: usize = 32;
+/// A session has at most four kept pushes, each with up to 512 MiB on disk and some 64 MiB of memory.
+const GITS_OF_A_KEPT_PUSH: u32 = 8;
 /// Refusals that a session remembers.
 pub(crate) const MAX_REFUSALS: usize = 100;

@@ -64,10 +64,10 @@ fn what_a_pattern_names() {
     ] {
         let rules = rules(&[pattern], &[]);
         for name in matching {
-            assert_eq!(rules.judge(&change(name, Update), &trunk()), Ok(pattern), "{name}");
+            assert_eq!(rules.judge(&change(name, Update), Some(&trunk())), Ok(pattern), "{name}");
         }
         for name in others {
-            assert_eq!(rules.judge(&change(name, Update), &trunk()), Err(Refusal::Ref), "{pattern}: {name}");
+            assert_eq!(rules.judge(&change(name, Update), Some(&trunk())), Err(Refusal::Ref), "{pattern}: {name}");
         }
     }
 }
@@ -76,23 +76,27 @@ fn what_a_pattern_names() {
 fn g_35_a_star_does_not_stand_for_the_usual_default_branch() {
     for name in ["refs/heads/main", "refs/heads/master"] {
         for pattern in ["refs/heads/*", "refs/heads/**", "refs/heads/ma*"] {
-            assert_eq!(rules(&[pattern], &[]).judge(&change(name, Update), &trunk()), Err(Refusal::Default(pattern)), "{pattern}: {name}");
+            assert_eq!(
+                rules(&[pattern], &[]).judge(&change(name, Update), Some(&trunk())),
+                Err(Refusal::Default(pattern)),
+                "{pattern}: {name}"
+            );
             let flagged = PushRule { default_branch: true, ..plain(pattern, Rights::default()) };
             let flagged = RefRules::parse(&[flagged], &[], Rights::default()).unwrap();
-            assert_eq!(flagged.judge(&change(name, Update), &DefaultBranch::Unknown), Ok(pattern));
+            assert_eq!(flagged.judge(&change(name, Update), Some(&DefaultBranch::Unknown)), Ok(pattern));
         }
-        assert_eq!(rules(&["refs/heads/*", name], &[]).judge(&change(name, Update), &trunk()), Ok(name));
+        assert_eq!(rules(&["refs/heads/*", name], &[]).judge(&change(name, Update), Some(&trunk())), Ok(name));
     }
-    assert_eq!(rules(&["refs/heads/**"], &[]).judge(&change("refs/heads/x/main", Update), &trunk()), Ok("refs/heads/**"));
+    assert_eq!(rules(&["refs/heads/**"], &[]).judge(&change("refs/heads/x/main", Update), Some(&trunk())), Ok("refs/heads/**"));
 }
 
 #[test]
 fn g_35_a_pattern_does_not_stand_for_the_real_default_branch() {
     let rules = rules(&["refs/heads/**", "refs/heads/written"], &[]);
     let changes = |name| [change(name, Update)];
-    assert_eq!(rules.judge(&change("refs/heads/trunk", Update), &trunk()), Err(Refusal::Default("refs/heads/**")));
-    assert_eq!(rules.judge(&change("refs/heads/a", Update), &DefaultBranch::Unknown), Err(Refusal::DefaultUnknown("refs/heads/**")));
-    assert_eq!(rules.judge(&change("refs/heads/written", Update), &DefaultBranch::Unknown), Ok("refs/heads/written"));
+    assert_eq!(rules.judge(&change("refs/heads/trunk", Update), Some(&trunk())), Err(Refusal::Default("refs/heads/**")));
+    assert_eq!(rules.judge(&change("refs/heads/a", Update), Some(&DefaultBranch::Unknown)), Err(Refusal::DefaultUnknown("refs/heads/**")));
+    assert_eq!(rules.judge(&change("refs/heads/written", Update), Some(&DefaultBranch::Unknown)), Ok("refs/heads/written"));
     assert!(depends_on_default(&rules, &changes("refs/heads/a")));
     for settled in ["refs/heads/written", "refs/heads/main", "refs/notes/a", "refs/tags/v1"] {
         assert!(!depends_on_default(&rules, &changes(settled)), "{settled}");
@@ -124,7 +128,7 @@ fn of_several_entries_the_closest_decides() {
             ("refs/heads/a/b/c", Create, Ok("refs/heads/a/**")),
             ("refs/heads/ab", Create, Ok("refs/heads/**")),
         ] {
-            let judged = rules.judge(&change(name, kind), &trunk());
+            let judged = rules.judge(&change(name, kind), Some(&trunk()));
             let judged = judged.map_err(|refusal| if let Refusal::Change { entry, .. } = refusal { entry } else { panic!("{refusal:?}") });
             assert_eq!(judged, expected, "{name} {kind:?}");
         }
@@ -132,7 +136,7 @@ fn of_several_entries_the_closest_decides() {
     // Two that are as close: the one that is written last.
     let judged = |first, second| {
         let rules = RefRules::parse(&[of("refs/heads/a", first), of("refs/heads/a", second)], &[], Rights::default()).unwrap();
-        rules.judge(&change("refs/heads/a", Delete), &trunk()).is_ok()
+        rules.judge(&change("refs/heads/a", Delete), Some(&trunk())).is_ok()
     };
     assert_eq!((judged(own, Rights::default()), judged(Rights::default(), own)), (false, true));
 }
@@ -167,7 +171,7 @@ fn what_no_branch_pattern_reaches() {
         ("refs/replace/1111111111111111111111111111111111111111", Refusal::Reserved),
         ("refs/heads/HEAD", Refusal::Reserved),
     ] {
-        assert_eq!(rules.judge(&change(name, Create), &trunk()), Err(refusal), "{name}");
+        assert_eq!(rules.judge(&change(name, Create), Some(&trunk())), Err(refusal), "{name}");
     }
 }
 
@@ -186,10 +190,10 @@ fn rights() {
     ] {
         for kind in [Create, Update, Force, Delete] {
             let expected = if allowed.contains(&kind) { Ok(branch) } else { Err(Refusal::Change { kind, entry: branch, rights }) };
-            assert_eq!(with(rights).judge(&change(branch, kind), &trunk()), expected, "{rights:?}");
+            assert_eq!(with(rights).judge(&change(branch, kind), Some(&trunk())), expected, "{rights:?}");
             for (tag, entry) in [("refs/tags/v1", "refs/tags/v*"), ("refs/tags/w", "refs/tags/w")] {
                 let expected = if kind == Create { Ok(entry) } else { Err(Refusal::TagStands) };
-                assert_eq!(with(rights).judge(&change(tag, kind), &trunk()), expected);
+                assert_eq!(with(rights).judge(&change(tag, kind), Some(&trunk())), expected);
             }
         }
     }
@@ -307,7 +311,7 @@ proptest! {
         }).collect();
         let known = default.as_ref().map_or(DefaultBranch::Unknown, |name| DefaultBranch::Named(RefName::parse(name.as_bytes()).unwrap()));
         let rules = RefRules::parse(&written, &[], Rights::default()).unwrap();
-        let judged = rules.judge(&change(&name, kind), &known);
+        let judged = rules.judge(&change(&name, kind), Some(&known));
         prop_assert_eq!(judged.ok(), slowly(&written, &name, kind, default.as_deref()), "{:?}", written);
     }
 }
