@@ -7,7 +7,7 @@ SHELL := bash
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What the tests run beside ourselves, as command:package. libFuzzer is C++.
-TOOLS := c++:g++ curl:curl dig:bind9-dnsutils fish:fish git:git git-lfs:git-lfs ip:iproute2 javac:default-jdk-headless nc:netcat-openbsd nft:nftables nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl \
+TOOLS := c++:g++ curl:curl dig:bind9-dnsutils fish:fish git:git git-lfs:git-lfs ip:iproute2 javac:default-jdk-headless jgit:jgit-cli nc:netcat-openbsd nft:nftables nghttpx:nghttp2-proxy nginx:nginx-light npm:npm openssl:openssl \
 	pg_ctlcluster:postgresql pip3:python3-pip redis-cli:redis-tools redis-server:redis-server ssh:openssh-client tinyproxy:tinyproxy-bin wget:wget
 
 # The clients of `make matrix` besides, as far as Debian has them.

@@ -10,17 +10,14 @@ mod table;
 
 mod decision;
 mod patterns;
-
 mod index;
 mod width;
-
 mod addresses;
 mod paths;
 mod blocklist;
 mod content;
 mod rules;
 mod requests;
-
 mod permit;
 mod forge;
 mod names;

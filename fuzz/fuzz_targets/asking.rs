@@ -11,7 +11,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(Asking { wish, why }) = Asking::parse(bytes) else { return };
     assert!(bytes.len() <= MAX_ASKING);
     let shown = format!("{wish}{why}");
-    assert!(!shown.chars().any(|letter| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')), "{shown:?}");
+    assert!(
+        !shown.chars().any(|letter| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')),
+        "{shown:?}"
+    );
     let written = match &wish {
         Wish::Host(host) => {
             assert!(!host.entry().contains('*'), "{}", host.entry());

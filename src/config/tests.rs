@@ -648,7 +648,7 @@ serve.toml:7:11: error: no base URL: "https://me@github.com"
 serve.toml:8:11: error: no certificate in empty.pem
   help: it begins with -----BEGIN CERTIFICATE-----
 serve.toml:9:1: error: unknown key "hots"
-  help: the keys here are host, git_url, api_url, upload_url, ca_file, credential, public_read, foreign_credentials
+  help: the keys here are host, git_url, api_url, upload_url, codeload_url, raw_url, ca_file, credential, public_read, foreign_credentials
 serve.toml:11:8: error: sandboxes name a GitHub, and this is an address: 127.0.0.1
   help: write a name such as "github.com"; where it really is says git_url
 serve.toml:13:8: error: " " may not stand in a host, which is plain ASCII here: "a b"

@@ -62,7 +62,7 @@ pub(super) async fn prove(
                 }
                 let asking = ask(visit, repository, list, headers, &missing, &update.old);
                 let found = timeout(PATIENCE, asking).await.map_err(|_| Refusal::new(Reason::UpstreamTimeout, LATE))??;
-                commits.join(found).map_err(|error| untold(&error))?;
+                commits.join(found).map_err(untold)?;
                 // All that the old commit does not contain is there now.
                 commits.descent(&update.old, &update.new)
             }
@@ -104,7 +104,7 @@ async fn gather(visit: &Visit<'_>, list: &CommandList, behind: &Bytes, rest: &mu
     }
     let Work { mut spool, reader } = work;
     spool.rewind().map_err(|error| unkept(&error))?;
-    let commits = reader.finish().map_err(|error| untold(&error))?;
+    let commits = reader.finish().map_err(untold)?;
     Ok((spool, commits))
 }
 
@@ -118,7 +118,7 @@ impl Work {
         if self.spool.length() + piece.len() as u64 > MAX_KEPT {
             return Err(Refusal::new(Reason::PushNotJudgeable, TOO_LARGE));
         }
-        self.reader.take(piece).map_err(|error| untold(&error))?;
+        self.reader.take(piece).map_err(untold)?;
         self.spool.write(piece).map_err(|error| unkept(&error))?;
         Ok(self)
     }
@@ -161,7 +161,7 @@ async fn read(mut body: Body, mut pack: PackReader) -> Option<Commits> {
     pack.finish().ok()
 }
 
-fn untold(error: &PackError) -> Refusal {
+fn untold(error: PackError) -> Refusal {
     Refusal::new(Reason::PushNotJudgeable, format!("{UNTOLD} In detail: {error}."))
 }
 

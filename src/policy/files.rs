@@ -66,13 +66,12 @@ impl ForgeHosts {
     /// The file of a repository that a request is for, to a host for files or by a page of a GitHub's own host. `None` where it names none, and
     /// where nobody knows the host that would have it.
     pub fn find_file(&self, destination: &Destination, origin_form: &str) -> Option<FileRoute> {
-        let (forge, route) = match self.files_at(destination) {
-            Some(at) => (&at.forge, FileRoute::read_at(at.store, origin_form)?),
-            None => {
-                let name = destination.host.name().filter(|_| destination.port == 443 && !origin_form.starts_with(API))?;
-                let forge = self.names().iter().find(|forge| *forge == name)?;
-                (forge, FileRoute::read_on_host(origin_form).filter(|route| self.keeping(forge, route.store).is_some())?)
-            }
+        let (forge, route) = if let Some(at) = self.files_at(destination) {
+            (&at.forge, FileRoute::read_at(at.store, origin_form)?)
+        } else {
+            let name = destination.host.name().filter(|_| destination.port == 443 && !origin_form.starts_with(API))?;
+            let forge = self.names().iter().find(|forge| *forge == name)?;
+            (forge, FileRoute::read_on_host(origin_form).filter(|route| self.keeping(forge, route.store).is_some())?)
         };
         Some(route.at((self.first() != Some(forge)).then(|| forge.clone())))
     }

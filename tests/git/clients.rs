@@ -1,4 +1,4 @@
-//! Clients of git other than git: cargo's own, which is libgit2, and those of Python and JavaScript.
+//! Clients of git other than the git of the other tests: Debian's, cargo's own, which is libgit2, and those of Python, JavaScript and Java.
 
 use crate::harness::{Done, World, world::refs_of};
 
@@ -141,5 +141,71 @@ fn g_78_isomorphic_git_clones_pushes_and_is_refused() {
     assert_pushed(&world, &done);
     let done = run(&world, ISOMORPHIC, &[&world.url("octo/secret"), "x", "refused"]);
     assert!(done.code == Some(1) && done.err.contains("HttpError") && done.err.contains("octo/secret"), "{}{}", done.out, done.err);
+    world.finish();
+}
+
+/// Debian's, of 2018: no second version of the protocol. The JVM takes the path of the class from the jar's own list.
+const JGIT: &str = "cat > Work.java <<'END'
+import java.io.File;
+import java.nio.file.Files;
+import org.eclipse.jgit.api.Git;
+import org.eclipse.jgit.transport.*;
+
+class Work {
+  public static void main(String[] args) throws Exception {
+    var who = new UsernamePasswordCredentialsProvider(\"x\", args[1]);
+    try (Git git = Git.cloneRepository().setURI(args[0]).setDirectory(new File(args[2])).setCredentialsProvider(who).call()) {
+      Files.writeString(new File(args[2], \"by-jgit.txt\").toPath(), \"hello\");
+      git.add().addFilepattern(\"by-jgit.txt\").call();
+      var sand = new org.eclipse.jgit.lib.PersonIdent(\"Sand\", \"sand@example.com\");
+      System.out.println(\"commit \" + git.commit().setMessage(\"by JGit\").setAuthor(sand).setCommitter(sand).call().name());
+      try {
+        git.push().setCredentialsProvider(who).setRefSpecs(new RefSpec(\"HEAD:refs/heads/agent/fix-1\")).call();
+        System.out.println(\"pushed\");
+      } catch (org.eclipse.jgit.api.errors.TransportException error) {
+        System.out.println(\"refused \" + error.getMessage());
+      }
+      git.fetch().setCredentialsProvider(who).call();
+      System.out.println(\"fetched\");
+    }
+  }
+}
+END
+[ -e /usr/share/java/org.eclipse.jgit.jar ] || { echo 'JGit is needed: apt-get install libjgit-java' >&2; exit 9; }
+java -Xshare:auto -XX:TieredStopAtLevel=1 -cp /usr/share/java/org.eclipse.jgit.jar Work.java \"$@\"";
+
+/// It compresses what it pushes, and cannot be told not to: that is refused by G-10.
+#[test]
+fn g_78_g_10_jgit_clones_and_its_compressed_push_is_refused() {
+    let world = World::new();
+    let before = world.hub.refs("octo/spoon");
+    let done = run(&world, JGIT, &[&world.bare_url("octo/spoon"), &world.token, "clone"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
+    assert!(world.sandbox.path("clone/third.txt").exists() && done.out.contains("fetched"), "{}{}", done.out, done.err);
+    assert!(done.out.contains("refused ") && done.out.contains("415"), "{}", done.out);
+    assert_eq!((world.hub.refs("octo/spoon"), world.pushes().len()), (before, 0));
+    world.assert_denied("push", "bad_request");
+    let done = run(&world, JGIT, &[&world.bare_url("octo/secret"), &world.token, "refused"]);
+    assert!(done.code == Some(1) && done.err.contains("octo/secret"), "{}{}", done.out, done.err);
+    world.finish();
+}
+
+/// The one in `/usr/bin`, where another comes before it in `PATH`.
+const DEBIAN: &str = "PATH=/usr/bin:/bin; git clone --quiet \"$1\" clone 2>&1; cd clone; echo hello > by-debian.txt; git add .
+git commit --quiet -m 'by another git'; echo commit $(git rev-parse HEAD)
+for branch in \"$2\" main; do
+  if said=$(git push origin HEAD:$branch 2>&1); then echo pushed refs/heads/$branch; else echo refused refs/heads/$branch \"$said\"; fi
+done
+git fetch --quiet origin && echo fetched";
+
+#[test]
+fn g_78_the_git_of_the_distribution_clones_pushes_and_is_refused() {
+    let world = World::new();
+    let door = world.url("octo/spoon");
+    assert_pushed(&world, &run(&world, DEBIAN, &[&door, "agent/fix-1"]));
+    std::fs::remove_dir_all(world.sandbox.path("clone")).unwrap();
+    world.hub.git("octo/spoon", &["update-ref", "-d", "refs/heads/agent/fix-1"]);
+    let world = world.behind_the_proxy();
+    assert_pushed(&world, &run(&world, DEBIAN, &["https://github.test/octo/spoon.git", "agent/fix-1"]));
     world.finish();
 }

@@ -12,7 +12,7 @@
 //! - `submodules`: submodules by relative, HTTPS and SSH URLs
 //! - `dependencies`: what package managers fetch by git
 //! - `files`: archives, single files and releases, at the hosts that GitHub has for them
-//! - `hosts`: several GitHubs at once, each by its own host, credential and authority
+//! - `hosts`: several hosts of GitHub at once, each by its own host, credential and authority
 //! - `renames`: repositories that were renamed, transferred, or made anew under a name of before
 //! - `lfs`: Git LFS by the real client, and links that are not what they say
 //! - `running`: the door beside everything else: limits, records, reload, the sandbox's own pages, repositories on disk

@@ -305,7 +305,8 @@ fn kept_back(session: &Value) -> Option<Finding> {
 
 /// What others wrote, for a terminal: bounded, and without what is no print.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
+    let escaped = |c: char| if matches!(c, '\'' | '"') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().take(MAX_SHOWN).map(escaped).collect()
 }
 
 const UNSET: &str = "take it out";

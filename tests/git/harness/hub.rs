@@ -360,24 +360,28 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             shared.receive(number, body, &mut None).await;
             Ok(reply(401, &[("www-authenticate", "Basic realm=\"hub\"".to_owned())], b"who are you".to_vec()))
         }
-        None if head.uri.path().contains("/info/lfs/") => {
-            let body = shared.receive(number, body, &mut None).await;
-            let (status, said) = shared.lfs.answer(&head, &body);
-            Ok(reply(status, &[("content-type", "application/vnd.git-lfs+json; charset=utf-8".to_owned())], said))
-        }
-        None if files::is_file(head.uri.path()) => {
-            shared.receive(number, body, &mut None).await;
-            let (status, headers, content) = files::read(&shared.root, head.uri.path());
-            Ok(reply(status, &headers, if head.method == http::Method::HEAD { Vec::new() } else { content }))
-        }
-        None => {
-            let said = locked(&shared.api).answer(&head);
-            let Some((status, location, words)) = said else { return Ok(shared.serve(number, head, body).await?.map(Either::Right)) };
-            shared.receive(number, body, &mut None).await;
-            let headers = location.map(|location| ("location", location));
-            Ok(reply(status, headers.as_slice(), words.into_bytes()))
-        }
+        None => answer_as_meant(&shared, number, head, body).await,
     }
+}
+
+/// What GitHub would.
+async fn answer_as_meant(shared: &Arc<Shared>, number: usize, head: Parts, body: Incoming) -> Result<Response<Sent>, io::Error> {
+    let path = head.uri.path();
+    if path.contains("/info/lfs/") {
+        let body = shared.receive(number, body, &mut None).await;
+        let (status, said) = shared.lfs.answer(&head, &body);
+        return Ok(reply(status, &[("content-type", "application/vnd.git-lfs+json; charset=utf-8".to_owned())], said));
+    }
+    if files::is_file(path) {
+        shared.receive(number, body, &mut None).await;
+        let (status, headers, content) = files::read(&shared.root, path);
+        return Ok(reply(status, &headers, if head.method == http::Method::HEAD { Vec::new() } else { content }));
+    }
+    let said = locked(&shared.api).answer(&head);
+    let Some((status, location, words)) = said else { return Ok(shared.clone().serve(number, head, body).await?.map(Either::Right)) };
+    shared.receive(number, body, &mut None).await;
+    let headers = location.map(|location| ("location", location));
+    Ok(reply(status, headers.as_slice(), words.into_bytes()))
 }
 
 impl Shared {
