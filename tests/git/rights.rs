@@ -150,7 +150,7 @@ fn g_35_where_the_default_branch_is_not_known_a_pattern_stands_for_none() {
     assert!(world.pushes().is_empty());
     // An upstream in trouble is trouble, and says nothing of the grant.
     world.hub.set(When::Post, Answer::Reply(503, vec![], vec![]));
-    world.push(&["origin", "agent/a"]).assert(1, &["upstream_closed: not attempted"]);
+    world.push(&["origin", "agent/a"]).assert(1, &["upstream_closed: the upstream answered 503, nothing was sent, safe to retry"]);
     world.finish();
 }
 
