@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             let Ok(grant) = Grant::default().granting(asked) else { return };
             let [granted] = grant.repositories() else { panic!("{grant:?}") };
             assert_eq!(granted.name, asked.repository);
-            let refs: Vec<_> = granted.push.iter().chain(&granted.tags).map(|pattern| pattern.as_str()).collect();
+            let refs: Vec<_> = granted.push.iter().map(|entry| &entry.refs).chain(&granted.tags).map(|pattern| pattern.as_str()).collect();
             assert_eq!(refs, asked.reference.iter().map(|name| name.as_str()).collect::<Vec<_>>());
             assert!(granted.grants.is_empty() && !granted.delete);
             return;
