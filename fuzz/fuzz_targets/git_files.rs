@@ -10,6 +10,7 @@ use tidegate::{
         RepositoryName,
         files::{FileRoute, MAX_PATH, Store, check_redirect},
     },
+    wire::path::CanonicalTarget,
 };
 
 static FORGE: LazyLock<Name> = LazyLock::new(|| match Host::parse(b"github.com") {
@@ -25,7 +26,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(FileRoute::read_at(route.store, &path).as_ref(), Some(&route), "{text}");
         assert!(path.split('/').all(|segment| !matches!(segment, "." | "..")) && !path.contains(['?', '#', '\\', ' ']), "{text}");
         assert!(path.len() <= MAX_PATH + 32, "{text}");
-        let mut segments = text.split('/').skip(1);
+        // In its one spelling, which is what leaves.
+        let canonical = CanonicalTarget::read(text).expect("a canonical path");
+        let mut segments = canonical.path().split('/').skip(1);
         let named = RepositoryName::from_parts(segments.next().expect("an owner"), segments.next().expect("a name"));
         assert_eq!(named, Ok(route.repository), "{text}");
     }
