@@ -48,7 +48,7 @@ lint:
 
 test: setup lint
 	cargo test --locked
-	fuzz/run 5
+	fuzz/run 5 1
 
 long: setup
 	cargo test --locked --release --test proxy -- --ignored --nocapture
