@@ -25,7 +25,7 @@ endif
 .PHONY: help fmt lint test long online matrix deploy fuzz doc deny setup tools clients
 
 help:
-	@echo 'make test     the whole check: setup, lint, tests, five seconds of each fuzz target'
+	@echo 'make test     the whole check: setup, lint, tests, three seconds of each fuzz target'
 	echo 'make fmt      formats the code'
 	echo 'make lint     format and clippy, warnings are errors'
 	echo 'make long     tests that take minutes, such as bodies of 5 GiB and pushes of 2 GB, in a release build'
@@ -48,7 +48,7 @@ lint:
 
 test: setup lint
 	cargo test --locked
-	fuzz/run 5 1
+	fuzz/run 3 1
 
 long: setup
 	cargo test --locked --release --test proxy -- --ignored --nocapture
