@@ -108,13 +108,15 @@ fn directories_for_sockets_and_temporary_files_are_private() {
         fs::create_dir(caller.home().join("runtime")).unwrap();
         fs::write(caller.home().join("runtime/marker"), "host's").unwrap();
         caller.give(&caller.home().join("runtime"));
-        let inside = caller.inside(
-            "ls -A /tmp $XDG_RUNTIME_DIR /dev/shm; ls -A /run; for d in /tmp $XDG_RUNTIME_DIR /dev/shm; do echo x >$d/mine && cat $d/mine; done; \
-             stat -c %a /tmp /dev/shm $XDG_RUNTIME_DIR",
-        );
+        // Nobody else's on this machine.
+        let mine = format!("mine-{}", std::process::id());
+        let inside = caller.inside(&format!(
+            "ls -A /tmp $XDG_RUNTIME_DIR /dev/shm; ls -A /run; for d in /tmp $XDG_RUNTIME_DIR /dev/shm; do echo x >$d/{mine} && cat $d/{mine}; done; \
+             stat -c %a /tmp /dev/shm $XDG_RUNTIME_DIR"
+        ));
         let runtime = caller.home().join("runtime");
         assert_eq!(inside.printed(), format!("/dev/shm:\n\n/tmp:\n\n{}:\ntidegate\nx\nx\nx\n1777\n1777\n700\n", runtime.display()));
-        assert!(!Path::new("/tmp/mine").exists() && !runtime.join("mine").exists());
+        assert!(!Path::new("/tmp").join(&mine).exists() && !runtime.join(&mine).exists());
     }
 }
 
