@@ -4,7 +4,7 @@ use std::{io, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, push};
+use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, push, report::shown};
 use crate::{
     destination::Destination,
     policy::{Approval, Denial, Policy, Question},
@@ -81,9 +81,9 @@ fn to_text(target: &str, outcome: &Outcome) -> String {
             format!("{:7}{destination}  by {by}\n{report}", Verdict::Allow.as_str())
         }
         Err(denial) => {
-            let shown = match (&denial.host, denial.port) {
+            let what = match (&denial.host, denial.port) {
                 (Some(host), Some(port)) => format!("{host}:{port}"),
-                (_, _) => target.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect(),
+                (_, _) => shown(target),
             };
             let by = denial.rule.as_ref().map(|rule| format!("  by {rule}")).unwrap_or_default();
             let remedy = denial.allow_with.as_ref().map(|lines| {
@@ -91,7 +91,7 @@ fn to_text(target: &str, outcome: &Outcome) -> String {
                 format!("{INDENT}This would allow it:\n{INDENT}  {}\n", lines.join(&format!("\n{INDENT}  ")))
             });
             let verdict = denial.reason.verdict().as_str();
-            format!("{verdict:7}{shown}  {}{by}\n{INDENT}{}\n{}", denial.reason, denial.detail, remedy.unwrap_or_default())
+            format!("{verdict:7}{what}  {}{by}\n{INDENT}{}\n{}", denial.reason, denial.detail, remedy.unwrap_or_default())
         }
     }
 }
@@ -135,9 +135,6 @@ Example:
 
 /// What stands under a verdict.
 const INDENT: &str = "       ";
-
-/// Most of a malformed target that is shown, in characters.
-const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
 mod tests;

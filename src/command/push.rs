@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Console, DONE, FAILED, REFUSED, report::render};
+use super::{
+    Console, DONE, FAILED, REFUSED,
+    report::{render, shown},
+};
 use crate::{
     config::{Locate, read_grant},
     destination::Host,
@@ -226,10 +229,6 @@ fn to_json(arguments: &Arguments, file: &str, answer: &Answer) -> Value {
     })
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
-}
-
 const AFTER_HELP: &str = "\
 Exit status: 0 it is allowed, 1 it is denied, 2 the file cannot be used
 
@@ -241,9 +240,6 @@ const FIRST: &str = "github.com";
 
 /// What stands under a verdict.
 const INDENT: &str = "       ";
-
-/// Most of an argument that is shown, in characters.
-const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
 mod tests;

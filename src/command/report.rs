@@ -78,6 +78,14 @@ fn visible(problem: &Problem) -> std::ops::Range<usize> {
     span.start..span.start + first_line
 }
 
+/// An argument for a terminal: bounded, and without what is no print.
+pub(super) fn shown(argument: &str) -> String {
+    argument.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
+}
+
+/// Most of an argument that is shown, in characters.
+const MAX_SHOWN: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

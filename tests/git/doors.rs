@@ -3,18 +3,8 @@
 use crate::harness::{
     namespace::{isolated, redirect},
     pair::{Pair, Terms},
+    world::GRANTS,
 };
-
-const GRANTS: &str = r#"
-[[session.repository]]
-name = "octo/spoon"
-access = "write"
-push = ["refs/heads/agent/fix-1"]
-
-[[session.repository]]
-name = "octo/reading"
-access = "read"
-"#;
 
 /// The git door, the proxy door with TLS ended there, SOCKS, and redirected connections.
 #[test]

@@ -421,9 +421,7 @@ fn a_github_may_have_a_name_of_this_machine() {
 #[test]
 fn the_sandbox_s_own_pages_say_who_decides() {
     let world = world();
-    let authorization = basic("x", &world.token);
-    let page = ask(world.gate().proxy(), format!("GET /session HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\n\r\n"));
-    let page: Value = serde_json::from_str(&page.text()).unwrap();
+    let page: Value = serde_json::from_str(&world.own_page("GET", "/session", "").text()).unwrap();
     assert_eq!(page["github"], "github.test", "{page:#}");
     for (target, method, verdict) in [
         (format!("{SPOON}.git/info/refs?service=git-upload-pack"), "GET", "allow"),
@@ -434,12 +432,7 @@ fn the_sandbox_s_own_pages_say_who_decides() {
         ("http://github.test/octo/spoon".into(), "GET", "port_not_allowed"),
         ("https://github.test.evil/octo/spoon".into(), "GET", "network_disabled"),
     ] {
-        let body = format!("{{\"target\": \"{target}\", \"method\": \"{method}\"}}");
-        let question =
-            format!("POST /explain HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let answer: Value = serde_json::from_str(&ask(world.gate().proxy(), question).text()).unwrap();
-        let said = answer["reason"].as_str().or(answer["verdict"].as_str());
-        assert_eq!(said, Some(verdict), "{target}: {answer:#}");
+        assert_eq!(world.explained(&target, method), verdict, "{target}");
     }
     world.hub.assert_untouched("asked about alone");
     world.finish();

@@ -2,21 +2,13 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::harness::{Caller, Ended, callers, end};
+use crate::{
+    harness::{Caller, Ended, callers, end},
+    settings::FROM_DISK,
+};
 
-/// Two repositories on disk, of which the session is granted one for writing and one for reading.
-const CONFIG: &str = "
-[state]
-dir = \"state\"
-[[github]]
-host = \"github.com\"
-[[session]]
-id = \"s1\"
-[[session.repository]]
-name = \"octo/spoon\"
-access = \"write\"
-push = [\"refs/heads/agent\"]
-upstream_path = \"spoon.git\"
+/// Another one, that the session may read.
+const READING: &str = "
 [[session.repository]]
 name = \"octo/reading\"
 access = \"read\"
@@ -28,7 +20,7 @@ fn repositories(caller: &Caller) {
         git -c user.name=a -c user.email=a@b.test commit -q -m first &&
         git clone -q --bare . ../spoon.git && git clone -q --bare . ../reading.git";
     assert_eq!(end(caller.command("sh").args(["-c", script]), b"").status, 0, "git is needed: apt-get install git");
-    caller.write("tidegate.toml", CONFIG);
+    caller.write("tidegate.toml", &[FROM_DISK, READING].concat());
 }
 
 /// The message of a branch's last commit, in a repository of the caller's.

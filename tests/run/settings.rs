@@ -119,7 +119,8 @@ fn repository(caller: &Caller) {
     assert_eq!(end(caller.command("sh").args(["-c", script]), b"").status, 0, "git is needed: apt-get install git");
 }
 
-const FROM_DISK: &str = "
+/// A repository on disk of which the session may push one branch.
+pub(crate) const FROM_DISK: &str = "
 [state]
 dir = \"state\"
 [[github]]

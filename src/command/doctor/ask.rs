@@ -42,13 +42,11 @@ pub(super) enum As {
 
 /// What answers there for our own pages.
 pub(super) fn session(at: &Destination, whom: As, authorization: Option<&Secret>) -> Reply {
-    let Ok(answer) = connect(at).and_then(|stream| get(stream, whom, "/session", authorization)) else {
-        return match connect(at) {
-            Ok(_) => Reply::Other("it does not speak HTTP".to_owned()),
-            Err(error) => Reply::Nothing(in_words(&error)),
-        };
+    let stream = match connect(at) {
+        Ok(stream) => stream,
+        Err(error) => return Reply::Nothing(in_words(&error)),
     };
-    reply(&answer)
+    get(stream, whom, "/session", authorization).map_or_else(|_| Reply::Other("it does not speak HTTP".to_owned()), |answer| reply(&answer))
 }
 
 /// The certificate to trust, in PEM, as the gate there says.

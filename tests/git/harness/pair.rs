@@ -3,14 +3,13 @@
 use std::fs;
 
 use super::{
-    client::ask,
     hub::{Hub, Wire, certs, random},
     identity,
     leak::Leaks,
     sandbox::{Heard, Sandbox},
     tidegate::{Setup, Tidegate},
+    world::own_page,
 };
-use crate::harness::bytes::basic;
 
 /// The names by which a sandbox knows them.
 pub(crate) const FIRST: &str = "github.test";
@@ -107,8 +106,7 @@ impl Pair {
     /// The root by which intercepted hosts are served.
     #[track_caller]
     pub(crate) fn root(&self) -> String {
-        let authorization = basic("x", &self.token);
-        ask(self.gate.proxy(), format!("GET /ca.pem HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\n\r\n")).text()
+        own_page(&self.gate, &self.token, "GET", "/ca.pem", "").text()
     }
 
     /// The git door's URL of a repository, such as `octo/spoon` or `ghe.test/octo/spoon`.

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     bytes::{PUSH_TYPE, basic, request},
@@ -162,10 +162,22 @@ impl World {
     /// The root by which this world's program serves what it intercepts, as a sandbox reads it.
     #[track_caller]
     pub(crate) fn root(&self) -> String {
-        let authorization = basic("x", &self.token);
-        let shown = super::client::ask(self.gate().proxy(), format!("GET /ca.pem HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\n\r\n"));
-        assert_eq!(shown.status, 200, "{shown:?}");
-        shown.text()
+        self.own_page("GET", "/ca.pem", "").text()
+    }
+
+    /// One of the sandbox's own pages, by the proxy door.
+    #[track_caller]
+    pub(crate) fn own_page(&self, method: &str, path: &str, body: &str) -> Reply {
+        own_page(self.gate(), &self.token, method, path, body)
+    }
+
+    /// What `/explain` says of a request: why it is refused, or that it is allowed.
+    #[track_caller]
+    pub(crate) fn explained(&self, target: &str, method: &str) -> String {
+        let answer = self.own_page("POST", "/explain", &json!({ "target": target, "method": method }).to_string());
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{}", answer.text()));
+        let said = answer["reason"].as_str().or(answer["verdict"].as_str());
+        said.unwrap_or_else(|| panic!("{target}: {answer:#}")).to_owned()
     }
 
     /// The same world, whose sandbox uses remotes as they are: through the proxy door.
@@ -357,6 +369,16 @@ fn assert_as_judged(seen: &Seen) {
 /// The refs of a record.
 pub(crate) fn refs_of(record: &Value) -> Vec<&str> {
     record["refs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// One of a sandbox's own pages, by the proxy door and with this token.
+#[track_caller]
+pub(crate) fn own_page(gate: &Tidegate, token: &str, method: &str, path: &str, body: &str) -> Reply {
+    let (authorization, length) = (basic("x", token), body.len());
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nProxy-{authorization}\r\nContent-Length: {length}\r\n\r\n");
+    let shown = super::client::ask(gate.proxy(), head + body);
+    assert_eq!(shown.status, 200, "{shown:?}");
+    shown
 }
 
 fn files_below(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
