@@ -22,7 +22,7 @@ export PIP_CERT ?= $(ROOTS)
 export NODE_EXTRA_CA_CERTS ?= $(ROOTS)
 endif
 
-.PHONY: help fmt lint test long online matrix deploy fuzz doc deny setup tools clients
+.PHONY: help fmt lint test long online matrix deploy bench fuzz doc deny setup tools clients
 
 help:
 	@echo 'make test     the whole check: setup, lint, tests, three seconds of each fuzz target'
@@ -31,6 +31,7 @@ help:
 	echo 'make long     tests that take minutes, such as bodies of 5 GiB and pushes of 2 GB, in a release build'
 	echo 'make online   tests that need the internet'
 	echo 'make deploy   what deploy/ ships, by the schemas and linters of what it is for'
+	echo 'make bench    what a decision costs'
 	echo 'make fuzz     two minutes of each fuzz target'
 	echo 'make doc      the documentation of the code, private items included'
 	echo 'make deny     licences, sources, bans and duplicates, by cargo-deny'
@@ -48,11 +49,12 @@ lint:
 
 test: setup lint
 	cargo test --locked
-	fuzz/run 3 1
+	fuzz/run 3 -seed=1
 
 long: setup
 	cargo test --locked --release --test proxy -- --ignored --nocapture
-	cargo test --locked --release --test git memory:: -- --ignored --nocapture
+	cargo test --locked --release --test git -- --ignored --nocapture memory:: apps::
+	cargo test --locked --release --lib narrowing:: -- --ignored --nocapture
 
 online:
 	cargo test --locked --test online
@@ -65,6 +67,9 @@ matrix: setup clients $(COMPONENTS)/matrix-python/.complete $(COMPONENTS)/matrix
 	cargo test --locked --test matrix -- --ignored --exact the_page_is_written
 	cargo test --locked --test git -- --ignored dependencies::
 
+bench:
+	cargo bench --locked --bench '*'
+
 fuzz:
 	fuzz/run 120
 
@@ -75,7 +80,7 @@ deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check bans licenses sources
 
-setup: $(COMPONENTS)/python/.complete $(COMPONENTS)/node/.complete
+setup: $(COMPONENTS)/python/.complete $(COMPONENTS)/node/.complete $(COMPONENTS)/openapi/.complete
 
 $(COMPONENTS)/python/.complete: tests/components/requirements.txt
 $(COMPONENTS)/deploy/.complete: tests/components/deploy.txt
@@ -91,6 +96,14 @@ $(addprefix $(COMPONENTS)/,node/.complete matrix-node/.complete): | tools
 	@rm -rf $(@D) && mkdir -p $(@D)
 	cp $< $(@D)
 	(cd $(@D) && npm install --no-package-lock --no-audit --no-fund --no-progress --loglevel error)
+	touch $@
+
+# GitHub's descriptions of its API as they are, without the copies in which every reference is written out.
+$(COMPONENTS)/openapi/.complete: tests/components/openapi.txt | tools
+	@rm -rf $(@D) && mkdir -p $(@D)
+	npm pack --silent --pack-destination $(@D) "$$(cat $<)" >/dev/null
+	tar -xzf $(@D)/*.tgz -C $(@D) --strip-components 1 --exclude '*.deref.json'
+	rm $(@D)/*.tgz
 	touch $@
 
 tools: WANTED = $(TOOLS)

@@ -19,7 +19,7 @@ use crate::metrics::{Audited, Metrics};
 
 mod record;
 
-pub(crate) use record::{Record, bounded_method, bounded_path, rfc3339};
+pub(crate) use record::{Record, Sighting, bounded_method, bounded_path, rfc3339};
 
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,14 @@
 mod report;
 mod stage;
 mod push;
+mod api;
 mod check;
 mod policy;
-mod session;
 mod serve;
 mod ca;
 mod env;
+mod session;
+mod credential;
 mod doctor;
 mod netns;
 mod run;
@@ -109,6 +111,9 @@ enum Command {
     #[command(subcommand, after_help = ca::AFTER_HELP)]
     Ca(ca::Command),
     Env(env::Arguments),
+    // Git runs it, and no person.
+    #[command(hide = true)]
+    Credential(credential::Arguments),
     Doctor(doctor::Arguments),
     /// Lead a network namespace that is shared with a sandbox to the proxy
     #[command(subcommand, after_help = netns::AFTER_HELP)]
@@ -130,6 +135,7 @@ impl Command {
             Self::Session(command) => session::run(&command, console),
             Self::Ca(ca::Command::Show(arguments)) => ca::show(&arguments, console),
             Self::Env(arguments) => env::run(&arguments, console),
+            Self::Credential(arguments) => credential::run(&arguments, console),
             Self::Doctor(arguments) => doctor::run(&arguments, console),
             Self::Netns(command) => netns::run(&command, console),
             Self::Demo(demo::Arguments {}) => demo::run(console),

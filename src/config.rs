@@ -27,6 +27,7 @@ use self::sections::Reader;
 use crate::{
     audit,
     credentials::Equipped,
+    files,
     policy::{Access, Additions, Problem, Problems, Source},
     secret::Secret,
     sessions::{Entry, SessionSettings},
@@ -40,6 +41,9 @@ pub(crate) trait Environment {
 
     /// The whole content of a file.
     fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The same of a file that only its owner may read, which is small.
+    fn private_file(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// A file to be read from its beginning.
     fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>>;
@@ -59,6 +63,10 @@ impl Environment for Process {
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn private_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        files::read_private(path, MAX_PRIVATE)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
@@ -186,6 +194,8 @@ pub(crate) struct Listen {
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) admin: Option<Admin>,
+    /// Whether a token that a sandbox asks for holds at the address alone from which it was asked for.
+    pub(crate) bind_tokens: bool,
 }
 
 /// Where the admin interface listens, and what proves a caller's right to it.
@@ -238,6 +248,9 @@ impl Default for Timeouts {
         }
     }
 }
+
+/// Most octets of a file that only its owner may read: a private key.
+const MAX_PRIVATE: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,11 @@
 //! The real credentials, which never enter a sandbox: where each comes from, and the one way into a request.
 
+mod latest;
+mod withheld;
+mod injection;
+mod app;
 mod equipped;
 mod held;
-mod injection;
 
 use std::{
     fmt,
@@ -18,16 +21,18 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
-    sync::watch,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
 use zeroize::Zeroizing;
 
+use self::latest::Latest;
 pub(crate) use self::{
+    app::{App, AppError, GithubCredential, Token, Tokens},
     equipped::{Equipped, Surroundings, read_list},
     held::Held,
-    injection::{authorize, authorize_api, basic, masker, put_in},
+    injection::{authorize, authorize_api, basic, is_github_token, masker, put_in},
+    withheld::withhold,
 };
 use crate::secret::Secret;
 
@@ -81,7 +86,7 @@ impl fmt::Debug for Source {
 pub(crate) struct Credential {
     source: Source,
     patience: Duration,
-    latest: Mutex<Option<Run>>,
+    latest: Latest<Arc<Secret>, Problem>,
     held: Mutex<Option<Arc<Secret>>>,
 }
 
@@ -92,7 +97,7 @@ impl Credential {
             Source::Value(secret) => Some(Arc::new(Secret::new(secret.expose()))),
             Source::File(_) | Source::Command { .. } => None,
         };
-        Self { source, patience, latest: Mutex::default(), held: Mutex::new(held) }
+        Self { source, patience, latest: Latest::default(), held: Mutex::new(held) }
     }
 
     /// The same, of which it is known what its source gave at the start.
@@ -153,12 +158,7 @@ impl Credential {
     /// nothing is kept that could be forgotten, and not again for [`RENEWED`] after a run began, so that an upstream which turns
     /// everything away has no command run over and over.
     pub(crate) fn forget(&self, turned_away: &Secret) -> bool {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let gave = |run: &mut Run| match &*run.ended.borrow() {
-            Some(Ended { outcome: Ok(secret), .. }) => secret.expose() == turned_away.expose() && run.begun.elapsed() >= RENEWED,
-            Some(Ended { outcome: Err(_), .. }) | None => false,
-        };
-        latest.take_if(gave).is_some()
+        self.latest.forget(|gave, begun| gave.expose() == turned_away.expose() && begun.elapsed() >= RENEWED)
     }
 
     async fn read(&self, path: PathBuf) -> Outcome {
@@ -170,54 +170,16 @@ impl Credential {
     }
 
     async fn run(&self, argv: &[String], max_age: Duration) -> Outcome {
-        let mut ended = self.latest(argv, max_age);
-        let ended = ended.wait_for(Option::is_some).await;
-        ended.ok().and_then(|ended| ended.as_ref().map(|ended| ended.outcome.clone())).unwrap_or(Err(Problem::Lost))
-    }
-
-    /// The run whose outcome holds: one under way, or one that is young enough, or else a new one.
-    fn latest(&self, argv: &[String], max_age: Duration) -> watch::Receiver<Option<Ended>> {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some(run) = latest.as_ref().filter(|run| run.holds(max_age, now)) {
-            return run.ended.clone();
-        }
-        let (teller, ended) = watch::channel(None);
-        *latest = Some(Run { begun: now, ended: ended.clone() });
+        let young = |_: &Arc<Secret>, begun: Instant| begun.elapsed() < max_age;
         let (argv, patience) = (argv.to_vec(), self.patience);
-        tokio::spawn(async move {
-            let outcome = run(&argv, patience).await.map(Arc::new);
-            teller.send_replace(Some(Ended { at: Instant::now(), outcome }));
-        });
-        ended
+        let given = self.latest.get(young, || async move { run(&argv, patience).await.map(Arc::new) }).await;
+        given.unwrap_or(Err(Problem::Lost))
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("source", &self.source).field("patience", &self.patience).finish_non_exhaustive()
-    }
-}
-
-/// One run of a command; its end is `None` as long as it lasts.
-struct Run {
-    begun: Instant,
-    ended: watch::Receiver<Option<Ended>>,
-}
-
-struct Ended {
-    at: Instant,
-    outcome: Outcome,
-}
-
-impl Run {
-    fn holds(&self, max_age: Duration, now: Instant) -> bool {
-        match &*self.ended.borrow() {
-            // Its task is gone where nobody can send any more.
-            None => self.ended.has_changed().is_ok(),
-            Some(Ended { outcome: Ok(_), .. }) => now.duration_since(self.begun) < max_age,
-            Some(Ended { at, outcome: Err(_) }) => now.duration_since(*at) < FAILURE_HOLDS,
-        }
     }
 }
 
@@ -301,6 +263,7 @@ async fn run(argv: &[String], patience: Duration) -> Result<Secret, Problem> {
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
+    withheld::strip(&mut command);
     let mut child = command.spawn().map_err(|error| Problem::Unstarted(error.to_string()))?;
     let outcome = timeout(patience, listen(&mut child)).await.unwrap_or(Err(Problem::Late(patience)));
     end(child).await;
@@ -331,8 +294,6 @@ async fn listen(child: &mut Child) -> Result<Secret, Problem> {
     read_line(&text).ok_or(Problem::Malformed)
 }
 
-/// After a command failed it is left alone for so long, however many ask.
-const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// Octets that are read of a source: a credential, a line end, and one that says there is more.
 const MAX_TEXT: usize = MAX_CREDENTIAL + 3;
 /// Room that reading never fills, so that nothing read stays where a smaller buffer was.

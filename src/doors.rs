@@ -5,6 +5,7 @@ mod multiplexed;
 mod forward;
 mod files;
 mod forge;
+mod listener;
 mod intercept;
 mod opened;
 mod connect;
@@ -78,7 +79,7 @@ async fn serve_http(visitor: &Arc<Visitor>, stream: TcpStream, mut draining: wat
         };
         let back = match (next, door) {
             (Ok(Next::Message), Door::Git) => git::serve(visitor, downstream, &draining).await,
-            (Ok(Next::Message), _) => forward::serve(visitor, downstream, forward::Inside::Listener, &draining).await,
+            (Ok(Next::Message), _) => listener::serve(visitor, downstream, &draining).await,
             (Ok(Next::Connect(_)), Door::Git) => {
                 refuse(visitor, downstream, Refusal::new(Reason::MethodRefused, NO_PROXY)).await;
                 None

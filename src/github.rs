@@ -4,15 +4,19 @@
 //! from what was understood.
 
 mod pkt_line;
+mod form;
 
 pub mod hosts;
 pub mod files;
 pub mod identity;
+pub mod app;
 pub mod push;
+pub mod api;
 pub mod lfs;
 pub mod route;
 mod headers;
 pub mod report;
+pub mod words;
 pub mod denied;
 pub mod advertisement;
 pub mod ls_refs;

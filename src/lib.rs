@@ -43,7 +43,7 @@ mod files;
 mod confine;
 mod authority;
 mod credentials;
-mod sessions;
+pub mod sessions;
 mod downstream;
 mod upstream;
 mod backend;

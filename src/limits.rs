@@ -1,6 +1,8 @@
 //! How much one session may have open, how fast it may ask, and how much it may send: counts without a lock, rates by token bucket.
 
 mod bytes;
+mod guesses;
+mod hourly;
 mod strangers;
 
 use std::{
@@ -22,13 +24,16 @@ use governor::{
 };
 use tokio::time::{Instant, sleep};
 
+use self::hourly::Hourly;
 pub(crate) use self::{
     bytes::{Direction, Exhausted, Held, Octets},
+    guesses::Guesses,
+    hourly::Used,
     strangers::{Stranger, Strangers},
 };
 use crate::{policy::Limits, reason::Reason};
 
-/// Which bound was met, by the name of its key in a policy.
+/// Which bound was met, by the name of its key in a policy where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Connections,
@@ -38,11 +43,26 @@ pub(crate) enum Limit {
     Names,
     Bandwidth,
     Uploads,
+    Guesses,
+    ApiCalls,
+    ApiWrites,
+    ApiComments,
 }
 
 impl Limit {
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::Connections, Self::Tunnels, Self::NewConnections, Self::Requests, Self::Names, Self::Bandwidth, Self::Uploads];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Connections,
+        Self::Tunnels,
+        Self::NewConnections,
+        Self::Requests,
+        Self::Names,
+        Self::Bandwidth,
+        Self::Uploads,
+        Self::Guesses,
+        Self::ApiCalls,
+        Self::ApiWrites,
+        Self::ApiComments,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -53,6 +73,10 @@ impl Limit {
             Self::Names => "dns_queries_per_second",
             Self::Bandwidth => "bytes_per_second",
             Self::Uploads => "upload_budget",
+            Self::Guesses => "wrong_tokens",
+            Self::ApiCalls => "api_calls_per_hour",
+            Self::ApiWrites => "api_writes_per_hour",
+            Self::ApiComments => "api_comments_per_hour",
         }
     }
 }
@@ -69,8 +93,15 @@ impl Limited {
         match self.limit {
             Limit::Connections => Reason::TooManyConnections,
             Limit::Tunnels => Reason::TooManyTunnels,
-            Limit::NewConnections | Limit::Requests | Limit::Names | Limit::Bandwidth => Reason::RateLimited,
+            Limit::NewConnections
+            | Limit::Requests
+            | Limit::Names
+            | Limit::Bandwidth
+            | Limit::ApiCalls
+            | Limit::ApiWrites
+            | Limit::ApiComments => Reason::RateLimited,
             Limit::Uploads => Reason::BudgetExhausted,
+            Limit::Guesses => Reason::SessionUnknown,
         }
     }
 
@@ -108,6 +139,9 @@ pub(crate) struct SessionLimits<C: Clock = DefaultClock> {
     requests: ArcSwap<Rate<C>>,
     names: ArcSwap<Rate<C>>,
     octets: Arc<Octets<C>>,
+    api_calls: Hourly<C>,
+    api_writes: Hourly<C>,
+    api_comments: Hourly<C>,
 }
 
 impl SessionLimits {
@@ -125,6 +159,9 @@ impl<C: Clock + Clone> SessionLimits<C> {
             requests: ArcSwap::from_pointee(Rate::of_requests(bounds, &clock)),
             names: ArcSwap::from_pointee(Rate::of_names(bounds, &clock)),
             octets: Arc::new(Octets::new(Arc::clone(session), bounds, clock.clone())),
+            api_calls: Hourly::new(Limit::ApiCalls, bounds.api_calls_per_hour),
+            api_writes: Hourly::new(Limit::ApiWrites, bounds.api_writes_per_hour),
+            api_comments: Hourly::new(Limit::ApiComments, bounds.api_comments_per_hour),
             clock,
         }
     }
@@ -156,6 +193,26 @@ impl<C: Clock + Clone> SessionLimits<C> {
         self.names.load().check(Limit::Names, &self.clock)
     }
 
+    /// Counts one call of an API.
+    pub(crate) fn api_call(&self) -> Result<(), Limited> {
+        self.api_calls.take(&self.clock)
+    }
+
+    /// The same for one that changes something.
+    pub(crate) fn api_write(&self) -> Result<(), Limited> {
+        self.api_writes.take(&self.clock)
+    }
+
+    /// The same for one that says something to people.
+    pub(crate) fn api_comment(&self) -> Result<(), Limited> {
+        self.api_comments.take(&self.clock)
+    }
+
+    /// How many calls of an API it had this hour, of how many.
+    pub(crate) fn api_used(&self) -> Used {
+        self.api_calls.used(&self.clock)
+    }
+
     /// What it sends and receives.
     pub(crate) fn octets(&self) -> &Arc<Octets<C>> {
         &self.octets
@@ -176,6 +233,9 @@ impl<C: Clock + Clone> SessionLimits<C> {
             self.names.store(Arc::new(Rate::of_names(bounds, &self.clock)));
         }
         self.octets.update(bounds);
+        self.api_calls.update(bounds.api_calls_per_hour);
+        self.api_writes.update(bounds.api_writes_per_hour);
+        self.api_comments.update(bounds.api_comments_per_hour);
     }
 }
 

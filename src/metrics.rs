@@ -73,6 +73,19 @@ words! {
     }
 }
 
+words! {
+    /// What became of the wish for a token of a GitHub App.
+    Exchange {
+        Made = "made",
+        /// GitHub said no.
+        Refused = "refused",
+        /// There was no answer, or none that could be read.
+        Failed = "failed",
+        /// What was made was good for something else, and is not used.
+        Wider = "wider",
+    }
+}
+
 /// Every counter there is, in a registry of its own.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -87,6 +100,7 @@ pub(crate) struct Metrics {
     tls_downstream: Histogram,
     first_byte: Histogram,
     leaves: IntCounterVec,
+    exchanges: IntCounterVec,
     limited: IntCounterVec,
     audit_records: IntCounterVec,
     policy_generation: IntGauge,
@@ -119,6 +133,12 @@ impl Metrics {
                 &registry,
                 "tidegate_leaf_certificates_total",
                 "Certificates of hosts wanted, by what came of it.",
+                &["result"],
+            )?,
+            exchanges: counters(
+                &registry,
+                "tidegate_credential_exchanges_total",
+                "Tokens of GitHub Apps wanted, by what came of it.",
                 &["result"],
             )?,
             limited: counters(
@@ -185,6 +205,10 @@ impl Metrics {
         self.leaves.with_label_values(&[result.as_str()]).inc();
     }
 
+    pub(crate) fn exchanged(&self, result: Exchange) {
+        self.exchanges.with_label_values(&[result.as_str()]).inc();
+    }
+
     pub(crate) fn first_byte(&self, took: Duration) {
         self.first_byte.observe(took.as_secs_f64());
     }
@@ -228,6 +252,9 @@ impl Metrics {
         }
         for result in Leaf::ALL {
             self.leaves.with_label_values(&[result.as_str()]);
+        }
+        for result in Exchange::ALL {
+            self.exchanges.with_label_values(&[result.as_str()]);
         }
         for result in Audited::ALL {
             self.audit_records.with_label_values(&[result.as_str()]);

@@ -2,19 +2,39 @@
 //!
 //! A commit is taken for what its own octets hash to, so that what is proved here holds whoever made the pack and however another
 //! reader takes it apart. Trees, blobs and tags are inflated and thrown away. A commit that is written as a difference from one that
-//! was not kept, or does not stand before it, is not known; nothing is proved by it.
+//! was not kept, or does not stand before it, is not known; nothing is proved by it. Where the content of a push is judged, its other
+//! objects are looked through as well, and differences are undone once all of it was kept: [`Contents`].
 
+mod kind;
 mod id;
 mod header;
 mod delta;
 mod commits;
+mod tree;
+mod objects;
+mod differences;
+mod examiner;
+mod survey;
+mod contents;
 
 use std::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-pub use self::commits::{Commits, Descent, Unproven};
-use self::header::{Base, Header, Kind};
+pub use self::{
+    commits::{Commits, Descent, Unproven},
+    contents::{Arrived, Contents, Examined, Flawed, Survey},
+    differences::MAX_HELD,
+    objects::{Flaw, Looking, MAX_MADE, Origin, Shelf},
+    survey::Aspect,
+};
+use self::{
+    differences::{Index, Stored},
+    examiner::Examiner,
+    header::{Base, Header, Kind},
+    kind::ObjectKind,
+    objects::MAX_OBJECTS,
+};
 use crate::github::push::ObjectFormat;
 
 /// Reads a pack as it comes.
@@ -31,6 +51,14 @@ pub struct PackReader {
     /// Most of those.
     bound: u64,
     commits: Commits,
+    /// What is looked at beside commits.
+    examined: Option<Box<Examination>>,
+}
+
+struct Examination {
+    examiner: Examiner,
+    /// Of a push that this pack is beside, and its octets.
+    pushed: Option<(Index, u64)>,
 }
 
 enum State {
@@ -61,8 +89,23 @@ struct Kept {
 
 impl PackReader {
     pub fn new(format: ObjectFormat) -> Self {
-        let commits = Commits::new(format);
-        Self { format, state: State::Start, pending: Vec::new(), offset: 0, objects_left: 0, inflated: 0, bound: MAX_INFLATED, commits }
+        let (commits, bound) = (Commits::new(format), MAX_INFLATED);
+        let state = State::Start;
+        Self { format, state, pending: Vec::new(), offset: 0, objects_left: 0, inflated: 0, bound, commits, examined: None }
+    }
+
+    /// The same for a push whose objects are looked through, too. All but its files are put on the shelf.
+    pub fn examining(format: ObjectFormat, looking: Looking, shelf: Box<dyn Shelf>) -> Self {
+        let (objects, ..) = Contents::new(format, looking, shelf).split();
+        let examination = Examination { examiner: Examiner::new(objects, Origin::Push), pushed: None };
+        Self { bound: MAX_MADE, examined: Some(Box::new(examination)), ..Self::new(format) }
+    }
+
+    fn beside(contents: Contents, origin: Origin) -> Self {
+        let (objects, index, octets) = contents.split();
+        let format = objects.format;
+        let examination = Examination { examiner: Examiner::new(objects, origin), pushed: Some((index, octets)) };
+        Self { bound: MAX_MADE, examined: Some(Box::new(examination)), ..Self::new(format) }
     }
 
     /// Takes the octets that come next.
@@ -89,6 +132,23 @@ impl PackReader {
         if matches!(self.state, State::Over) { Ok(self.commits) } else { Err(PackError::Short) }
     }
 
+    /// The same, and what a push holds, where that is looked through.
+    pub fn finish_push(mut self) -> Result<(Commits, Option<Contents>), PackError> {
+        let (examined, octets) = (self.examined.take(), self.offset);
+        let contents = examined.map(|examined| Contents::of(examined.examiner.objects, examined.examiner.index, octets));
+        Ok((self.finish()?, contents))
+    }
+
+    /// The pack of an upstream that was read by [`Contents::beside`].
+    pub fn finish_beside(mut self) -> Result<Arrived, PackError> {
+        let Some(Examination { examiner, pushed: Some((index, octets)) }) = self.examined.take().map(|examined| *examined) else {
+            return Err(PackError::Unkept);
+        };
+        let _commits = self.finish()?;
+        let Examiner { objects, index: arrived, origin, .. } = examiner;
+        Ok(Arrived::new(Contents::of(objects, index, octets), arrived, origin))
+    }
+
     fn start(&mut self, bytes: &[u8]) -> Result<usize, PackError> {
         let used = self.gather(bytes, header::START);
         if self.pending.len() == header::START {
@@ -107,10 +167,14 @@ impl PackReader {
         };
         self.pending.clear();
         let offset = self.offset - before as u64;
+        if let Some(examined) = &mut self.examined {
+            let stored = Stored { offset, header: u8::try_from(length).unwrap_or_default(), size };
+            examined.examiner.begin(&kind, stored)?;
+        }
         let kept = match kind {
-            Kind::Commit => Some(None),
+            Kind::Whole(ObjectKind::Commit) => Some(None),
             Kind::Delta(base) => self.commits.knows(&base, offset).then_some(Some(base)),
-            Kind::Other => None,
+            Kind::Whole(_) => None,
         };
         // A commit of a size that nobody writes is not worth the memory.
         let kept = kept.filter(|_| size <= MAX_COMMIT).map(|base| Kept { base, content: Vec::new() });
@@ -139,6 +203,9 @@ impl PackReader {
             if self.inflated > self.bound {
                 return Err(PackError::TooLarge);
             }
+            if let Some(examined) = &mut self.examined {
+                examined.examiner.piece(piece)?;
+            }
             if let Some(kept) = &mut object.kept {
                 kept.content.extend_from_slice(piece);
             }
@@ -150,6 +217,9 @@ impl PackReader {
         }
         if object.got != object.size {
             return Err(PackError::Size);
+        }
+        if let Some(examined) = &mut self.examined {
+            examined.examiner.end()?;
         }
         let (offset, kept) = (object.offset, object.kept.take());
         if let Some(Kept { base, content }) = kept {
@@ -203,6 +273,18 @@ pub enum PackError {
     Surplus,
     /// More than [`MAX_COMMITS`] or [`MAX_INFLATED`].
     TooLarge,
+    /// More than [`MAX_OBJECTS`] or [`MAX_MADE`], where objects are looked through.
+    Beyond,
+    /// A difference that is none, or from or to more than [`MAX_HELD`]; or such a commit, tree or tag.
+    Difference,
+    /// A difference from an object that is nowhere.
+    Base,
+    /// A commit without a tree, or a tree that git does not write.
+    Tree,
+    /// A ref would point to no commit.
+    Tip,
+    /// There is no room to keep what was read.
+    Unkept,
 }
 
 impl fmt::Display for PackError {
@@ -215,6 +297,16 @@ impl fmt::Display for PackError {
             Self::Short => f.write_str("the pack ends too early"),
             Self::Surplus => f.write_str("something follows the pack"),
             Self::TooLarge => write!(f, "the pack holds more than {MAX_COMMITS} commits or {MAX_INFLATED} octets, push fewer at a time"),
+            Self::Beyond => write!(f, "the push holds more than {MAX_OBJECTS} objects or {MAX_MADE} octets, push fewer commits at a time"),
+            Self::Difference => write!(
+                f,
+                "an object of the pack is a difference that cannot be undone, or one of more than {MAX_HELD} octets, \
+                 push with git -c core.bigFileThreshold=16m"
+            ),
+            Self::Base => f.write_str("an object of the pack is a difference from one that nobody has"),
+            Self::Tree => f.write_str("a commit or a tree of the push is not as git writes them"),
+            Self::Tip => f.write_str("a ref would point to something other than a commit"),
+            Self::Unkept => f.write_str("there is no room to keep what was pushed"),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a sandbox may ask about itself: its session, its latest refusals, whether something would pass, and its owner for more.
 
+mod calls;
 mod explain;
 mod asking;
+mod narrowing;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -26,6 +28,10 @@ pub(crate) struct Visit<'a> {
     pub(crate) owner: Owner,
     /// Puts on record that the owner is asked for something.
     pub(crate) record: &'a (dyn Fn(&Wish) -> Result<(), Refusal> + Sync),
+    /// The same for a token that may do less.
+    pub(crate) record_narrowing: &'a (dyn Fn() -> Result<(), Refusal> + Sync),
+    /// Where alone such a token is to hold; none where that is for whoever asks to say.
+    pub(crate) from: Option<IpAddr>,
     /// Since when there are newer settings that cannot be used.
     pub(crate) kept_since: Option<SystemTime>,
     pub(crate) authority: &'a LocalAuthority,
@@ -46,8 +52,9 @@ pub(crate) fn serve(visit: &Visit<'_>, method: &str, path: &str, body: &[u8]) ->
         ("GET" | "HEAD", "/ca.pem") => authority(visit),
         ("POST", "/explain") => explain::answer(visit, body),
         ("POST", REQUEST_ACCESS) => return asking::answer(visit, body),
+        ("POST", CHILD) => return narrowing::answer(visit, body),
         (_, "/" | "/session" | "/refusals" | "/ca.pem") => not_read_so(path, "GET, HEAD"),
-        (_, "/explain" | REQUEST_ACCESS) => not_read_so(path, "POST"),
+        (_, "/explain" | REQUEST_ACCESS | CHILD) => not_read_so(path, "POST"),
         _ => text(StatusCode::NOT_FOUND, format!("there is no page {path}\n\n{}", index(visit))),
     })
 }
@@ -96,7 +103,8 @@ fn session(visit: &Visit<'_>) -> Value {
         // Decided by the repositories alone, whatever the access level and the entries say.
         "github": visit.forge_hosts.first().map(Name::as_str),
         "repositories": visit.governing.grant.for_sandbox(),
-        "asking": visit.owner == Owner::Listening,
+        "only": visit.governing.grant.purposes(),
+        "asking": visit.owner == Owner::Listening && !visit.session.is_child(),
         "requests": visit.governing.requests.all().iter().map(|request| request_to_json(visit, request)).collect::<Vec<_>>(),
         "entries": show.entries.iter().map(|entry| json!({
             "list": entry.list.as_str(),
@@ -174,6 +182,8 @@ pub(crate) const MAX_BODY: usize = 16 * 1024;
 
 /// Where a sandbox asks its owner.
 pub(crate) const REQUEST_ACCESS: &str = "/request-access";
+/// Where a sandbox asks for a token that may do less than it.
+pub(crate) const CHILD: &str = "/session/child";
 
 const INDEX: &str = "\
 GET  /session   what this sandbox may do
@@ -181,6 +191,8 @@ GET  /refusals  the latest hundred refusals, each with what would allow it
 GET  /ca.pem    the certificate authority to trust where TLS is intercepted
 POST /explain   whether something would pass: {\"target\": \"https://example.com/\", \"method\": \"GET\"}, or
                 {\"repository\": \"octo/spoon\", \"service\": \"push\", \"ref\": \"refs/heads/x\", \"change\": \"create\"}
+POST /session/child  a token that may do less, for a helper of yours: {\"only\": [\"git\"], \"ttl\": \"30m\",
+                \"repositories\": [{\"name\": \"octo/spoon\", \"access\": \"read\"}]}; each may be left out
 ";
 const ASKING: &str = "\
 POST /request-access  asks the owner for more: {\"host\": \"example.com\", \"why\": \"…\"}, or

@@ -7,14 +7,17 @@ mod traffic;
 mod counting;
 mod relay;
 mod identities;
+mod restraint;
 mod forge;
 mod standing;
 mod farewell;
 mod ending;
 mod masked;
+mod sightings;
 mod patient;
 mod credential;
 mod secrets;
+mod brought;
 mod redirects;
 mod refusing;
 mod names;
@@ -24,7 +27,7 @@ mod websocket;
 mod tunnel;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -35,12 +38,18 @@ use tokio::sync::OnceCell;
 
 pub(crate) use self::{
     asked::Asked,
+    brought::Brought,
+    credential::mask_head,
     ending::Ending,
     farewell::{part, speaks_to_the_origin},
-    forge::{Forge, Forges},
+    forge::{Forge, Forges, Shown},
     identities::{Asking, Identities},
+    masked::Masked,
     patient::Patient,
     request::{Body, Errand, forward, reader_of},
+    restraint::Restraint,
+    secrets::{look_through, look_through_body},
+    sightings::BodyLookout,
     standing::{Stream, session_over, withdrawn},
     traffic::{Metered, Spent, Traffic},
     tunnel::{judge_hello, tunnel},
@@ -53,7 +62,7 @@ use crate::{
     credentials::Held,
     destination::{Destination, Host, OWN_PAGES},
     downstream::Patience,
-    limits::{Slot, Stranger, Strangers, soon},
+    limits::{Guesses, Limit, Slot, Stranger, Strangers, soon},
     metrics::{Door, Kind, Metrics},
     pages,
     policy::{Admitted, Facts, ForgeHosts, Permit, Policy, Way, asking::Wish},
@@ -70,6 +79,10 @@ use crate::{
 pub(crate) struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) strangers: Arc<Strangers>,
+    /// Tokens that proved no session.
+    pub(crate) guesses: Guesses,
+    /// Whether a token that a sandbox asks for holds at the address alone from which it was asked for.
+    pub(crate) bind_tokens: bool,
     pub(crate) upstream: Upstream,
     /// Where repositories are that are not on this machine.
     pub(crate) forges: Forges,
@@ -139,13 +152,34 @@ impl Visitor {
 
     /// Who asks. Each request proves its session anew; what it presents is read only where somebody asks for it.
     pub(crate) async fn identify(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Subject, Refusal> {
-        let session = self.find(presented).map_err(|refusal| Refusal { closes: !self.stranger.fail(), ..refusal })?;
+        let session = match self.find(presented) {
+            Ok(session) => session,
+            Err(refusal) => return Err(self.turn_away(refusal).await),
+        };
         if !self.holds(&session) {
             let slot = self.gate.within(soon(|| session.limits().connection()).await)?;
             *self.lock() = Some((Arc::clone(&session), slot));
             self.stranger.introduce();
         }
         Ok(Subject::of(session).by(self.process().await))
+    }
+
+    /// Where the connection comes from.
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        self.ends.map(|ends| ends.client.ip())
+    }
+
+    /// Who shows a wrong token is answered in its turn. One that shows none is asked for it, as often as that takes.
+    async fn turn_away(&self, refusal: Refusal) -> Refusal {
+        let closes = !self.stranger.fail();
+        if refusal.reason() != Reason::SessionUnknown {
+            return Refusal { closes, ..refusal };
+        }
+        let retry_after = self.gate.guesses.hold(self.from()).await;
+        if retry_after.is_some() {
+            self.gate.metrics.limited(Limit::Guesses);
+        }
+        Refusal { closes: closes || retry_after.is_some(), retry_after, ..refusal }
     }
 
     /// The process that has connected: looked for once, and not for strangers, who could have many looked for.
@@ -167,13 +201,13 @@ impl Visitor {
 
     fn find(&self, presented: impl FnOnce() -> Result<Option<Secret>, Refusal>) -> Result<Arc<Session>, Refusal> {
         let presented = if self.gate.sessions.asks() { presented()? } else { None };
-        self.gate.find(presented.as_ref())
+        self.gate.find(presented.as_ref(), self.from())
     }
 }
 
 impl Gate {
-    fn find(&self, presented: Option<&Secret>) -> Result<Arc<Session>, Refusal> {
-        self.sessions.identify(presented, (self.clock)()).map_err(refuse_session)
+    fn find(&self, presented: Option<&Secret>, from: Option<IpAddr>) -> Result<Arc<Session>, Refusal> {
+        self.sessions.identify(presented, from, (self.clock)()).map_err(refuse_session)
     }
 
     /// The same one asking again on a stream opened earlier, under the policy of now.
@@ -183,9 +217,13 @@ impl Gate {
     }
 
     /// What no request may carry out: every real credential that this process holds, and tokens of known shapes.
-    fn known_secrets(&self) -> Result<Arc<Known>, TooMany> {
+    pub(crate) fn known_secrets(&self) -> Result<Arc<Known>, TooMany> {
+        self.held.known(self.real_credentials())
+    }
+
+    fn real_credentials(&self) -> Vec<Arc<Secret>> {
         let of_forges = self.forges.iter().filter_map(|forge| forge.credential.as_ref()?.held());
-        self.held.known(self.sessions.holders().secrets().chain(of_forges).collect())
+        self.sessions.holders().secrets().chain(of_forges).collect()
     }
 
     /// Decides where something may go by the policy of whose it is. What is for a host of a GitHub never goes by a policy.
@@ -293,6 +331,11 @@ impl Gate {
         self.record(Some(subject), Record::new(door, Kind::Admin).requesting("POST", Some(pages::REQUEST_ACCESS)).wishing(wish))
     }
 
+    /// Records that a sandbox asks for a token that may do less.
+    pub(crate) fn record_narrowing(&self, subject: &Subject, door: Door) -> Result<(), Refusal> {
+        self.record(Some(subject), Record::new(door, Kind::Admin).requesting("POST", Some(pages::CHILD)))
+    }
+
     /// Records what the owner asked for over the admin interface, the wish of a sandbox that was decided, and what it was refused for.
     pub(crate) fn record_owner(
         &self,
@@ -331,7 +374,7 @@ fn refuse_session(reason: Reason) -> Refusal {
     } else if reason == Reason::PolicyUnavailable {
         "The policy of this session cannot be used; the operator finds the cause in Tidegate's log."
     } else {
-        "No session has this token; a token that was copied in part, or belongs to another proxy, looks like this."
+        "No session has this token; a token that was copied in part, belongs to another proxy, or holds at another address alone, looks like this."
     };
     Refusal::new(reason, sentence)
 }

@@ -7,7 +7,6 @@
 mod durations;
 mod problem;
 mod table;
-
 mod decision;
 mod patterns;
 mod index;
@@ -21,8 +20,8 @@ mod requests;
 mod permit;
 mod forge;
 mod names;
+mod push_content;
 mod refs;
-
 mod written_rule;
 mod credential;
 mod document;
@@ -30,7 +29,10 @@ pub mod grant;
 mod repositories;
 mod files;
 mod identity;
+pub mod app;
 mod lfs;
+pub mod api;
+mod words;
 pub mod lists;
 
 mod conflicts;
@@ -38,6 +40,7 @@ mod compile;
 mod lint;
 mod additions;
 pub mod asking;
+pub mod narrowing;
 mod question;
 pub mod learning;
 mod ground;
@@ -60,11 +63,13 @@ pub use self::{
     patterns::{Pattern, PatternError, Ports},
     permit::{Admitted, Interception, Permit},
     problem::{Problem, Severity, Source},
+    push_content::{ContentRules, DeniedPath, DeniedPathError},
     question::{Approval, Question},
     refs::{ChangeKind, DefaultBranch, Foreseen, PushDenial, PushPermit, PushRule, RefChange, RefRules, RefRulesError, Refusal, Rights},
     repositories::{RepositoryPermit, decide_push, decide_repository, depends_on_default, foresee_push},
     requests::{Ech, Expectation, HelloFacts, RequestFacts},
     rules::ShownRule,
+    words::{known_words, warn_of_word, warn_of_words},
 };
 use self::{
     compile::Rules,
@@ -218,14 +223,6 @@ impl Policy {
     /// Whether requests to a destination lose the sandbox's own credentials, and get a real one over TLS.
     pub fn has_credential(&self, destination: &Destination) -> bool {
         self.rules.credentials.covers(destination)
-    }
-
-    /// Judges the credentials that a request brings itself, and says which real ones it gets; `None` where its destination has none.
-    ///
-    /// # Errors
-    /// [`Reason::CredentialNotAllowed`] where it brings one and a credential of the destination is pinned.
-    pub fn decide_credentials<'a>(&'a self, facts: &CredentialFacts<'a>) -> Result<Option<Substitution<'a>>, Box<Denial>> {
-        self.rules.credentials.decide(facts, self.report)
     }
 
     /// Decides whether a destination may be resolved and dialled.

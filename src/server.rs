@@ -37,11 +37,11 @@ use crate::{
     doors,
     downstream::Patience,
     files::Stamps,
-    gateway::warnings,
+    gateway::{self, warnings},
     github::files::{self, FileHost},
-    limits::Strangers,
+    limits::{Guesses, Strangers},
     metrics::{Door, Metrics, Reload},
-    passage::{Forge, Forges, Gate, Identities},
+    passage::{Forge, Forges, Gate, Identities, Restraint, Shown},
     policy::{ForgeHosts, Own},
     processes::{Diagnosis, Processes},
     respond::Owner,
@@ -69,7 +69,7 @@ pub(crate) struct Server {
     metrics: Option<TcpListener>,
     owner: Option<OwnerListener>,
     drain: Duration,
-    /// Sandboxes' connections that may be open at once.
+    /// Sandboxes' connections at once.
     most: usize,
 }
 
@@ -113,6 +113,8 @@ impl Server {
         let diagnosis = if doors.elsewhere { Diagnosis::of(doors.diagnosis.take()) } else { Diagnosis::of(Diagnosis::open().ok()) };
         let gate = Arc::new(Gate {
             strangers: Strangers::new(most.min(MAX_STRANGERS)),
+            guesses: Guesses::default(),
+            bind_tokens: config.listen.bind_tokens,
             sessions: Sessions::new(config.entry, sessions, store, now).map_err(StartError::new)?,
             upstream: Upstream::new(&settings, Arc::clone(&numbers)).map_err(StartError::new)?.through(config.parent),
             forges: forges(config.github, &config.upstream_roots, &config.timeouts).map_err(StartError::new)?,
@@ -193,6 +195,7 @@ impl Server {
             _ = timeout(self.drain, finish) => {}
             () = told_to_stop(&mut orders) => {}
         }
+        self.take_back_tokens().await;
     }
 
     fn let_in(&self, connections: &mut JoinSet<()>, door: Door, stream: TcpStream, drained: &watch::Receiver<bool>) {
@@ -252,6 +255,16 @@ impl Server {
                 self.keep_old();
             }
         }
+    }
+
+    /// Nobody uses tokens of GitHub Apps any more.
+    async fn take_back_tokens(&self) {
+        let mut under_way = JoinSet::new();
+        for session in self.gate.sessions.list() {
+            let gate = Arc::clone(&self.gate);
+            under_way.spawn(async move { gateway::take_back(&gate, &session).await });
+        }
+        let _ = timeout(FAREWELL, under_way.join_all()).await;
     }
 
     fn keep_old(&self) {
@@ -320,15 +333,18 @@ fn forge_hosts(githubs: &[Github]) -> ForgeHosts {
         [archives, raw].into_iter().filter(|(known, _)| known.is_some()).filter_map(|(_, store)| FileHost::of(&github.host, store))
     });
     let hosts = ForgeHosts::new(githubs.iter().map(|github| github.host.clone()));
-    hosts.public_at(public.map(|github| github.host.clone())).with_files(files)
+    let taking_tokens = githubs.iter().filter(|github| github.takes_tokens).map(|github| github.host.clone());
+    hosts.public_at(public.map(|github| github.host.clone())).taking_tokens_at(taking_tokens).with_files(files)
 }
 
 /// Each GitHub with the roots that it alone is verified by, beside those of all.
 fn forges(githubs: Vec<Github>, roots: &[CertificateDer<'static>], timeouts: &Timeouts) -> Result<Forges, TlsClientError> {
-    let forges = githubs.into_iter().map(|Github { host, git, api, archives, raw, roots: own, credential, public_read: _ }| {
+    let forges = githubs.into_iter().map(|github| {
+        let Github { host, git, api, uploads, archives, raw, roots: own, credential, comment_footer: footer, .. } = github;
         let tls = TlsClient::new(&[roots, &own].concat())?;
         let timeouts = exchange_timeouts(timeouts);
-        Ok(Forge { host, git, api, archives, raw, tls, timeouts, credential, identities: Identities::default() })
+        let (identities, shown, restraint) = (Identities::default(), Shown::default(), Restraint::default());
+        Ok(Forge { host, git, api, uploads, archives, raw, tls, timeouts, credential, identities, shown, footer, restraint })
     });
     Ok(Forges::new(forges.collect::<Result<Vec<_>, _>>()?))
 }
@@ -357,6 +373,8 @@ fn pseudonym() -> HeaderValue {
     HeaderValue::try_from(format!("1.1 tidegate-{number:016x}")).unwrap_or(HeaderValue::from_static("1.1 tidegate"))
 }
 
+/// Longest that the end waits for tokens to be taken back.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A sandbox's side and the upstream's.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 /// For listeners, records, queries of names, connections upstream that wait, and whoever runs this program.

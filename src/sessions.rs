@@ -6,9 +6,12 @@ mod digest;
 mod hosts;
 mod policies;
 mod requests;
+pub mod record;
 mod store;
 mod redirects;
+mod calls;
 mod heads;
+mod refusal;
 mod turns;
 pub(crate) mod synthetic;
 pub(crate) mod transfers;
@@ -17,9 +20,11 @@ mod wanted;
 mod holders;
 mod changes;
 mod asking;
+mod children;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -30,18 +35,20 @@ use tokio::sync::watch;
 pub(crate) use self::{
     asking::AskError,
     changes::{ChangeError, Draft},
-    digest::is_same_token,
+    digest::{is_same_token, spelled},
     error::SessionsError,
     holders::Holders,
     hosts::OwnCredentials,
+    refusal::Refusal,
     requests::{Request, State, TooMuch, Verdict},
-    session::{Governing, Identity, MAX_REFUSALS, Refusal, Session},
+    session::{Governing, Identity, MAX_REFUSALS, Session},
     store::Store,
     turns::Turn,
 };
 use self::{
     digest::TokenDigest,
-    store::{Bound, Found},
+    record::Bound,
+    store::Found,
     wanted::{Wanted, configured, recorded},
 };
 pub(crate) use crate::files::StoreError;
@@ -143,7 +150,7 @@ impl Sessions {
         self.entry == Entry::Required
     }
 
-    /// Finds the session of a connection or request by what it presented.
+    /// Finds the session of a connection or request by what it presented, and from which address.
     ///
     /// Fixed tokens are looked up by their SHA-256. The time that takes depends on the digest alone, of which nobody can
     /// choose a part without knowing the token, so it tells nothing about other tokens, however many there are. A signed
@@ -152,19 +159,25 @@ impl Sessions {
     /// # Errors
     /// [`Reason::SessionRequired`], [`Reason::SessionUnknown`], [`Reason::SessionExpired`], [`Reason::SessionRevoked`],
     /// [`Reason::PolicyUnavailable`].
-    pub(crate) fn identify(&self, presented: Option<&Secret>, now: SystemTime) -> Result<Arc<Session>, Reason> {
+    pub(crate) fn identify(&self, presented: Option<&Secret>, from: Option<IpAddr>, now: SystemTime) -> Result<Arc<Session>, Reason> {
         let table = self.table.load();
         let session = match &self.entry {
             Entry::Bound(id) => table.by_id.get(id).ok_or(Reason::SessionRevoked)?,
             Entry::Required => self.find_by_token(&table, presented.ok_or(Reason::SessionRequired)?, now)?,
         };
         session.standing(now)?;
-        Ok(session.clone())
+        if session.holds_at(from) { Ok(session.clone()) } else { Err(Reason::SessionUnknown) }
     }
 
     /// Whether a token is a session's own, however its connections find it.
     pub(crate) fn is_own(&self, session: &Arc<Session>, token: &Secret, now: SystemTime) -> bool {
         self.find_by_token(&self.table.load(), token, now).is_ok_and(|found| Arc::ptr_eq(found, session))
+    }
+
+    /// Whether a token is any session's, of now or of before, or one of these real credentials. It is compared by its digest alone.
+    pub(crate) fn knows(&self, token: &Secret, real: impl IntoIterator<Item = Arc<Secret>>, now: SystemTime) -> bool {
+        let is_real = real.into_iter().any(|real| TokenDigest::of(&real) == TokenDigest::of(token));
+        is_real || self.find_by_token(&self.table.load(), token, now).map(drop) != Err(Reason::SessionUnknown)
     }
 
     fn find_by_token<'t>(&self, table: &'t Table, token: &Secret, now: SystemTime) -> Result<&'t Arc<Session>, Reason> {
@@ -178,15 +191,19 @@ impl Sessions {
 
     fn find_signed<'t>(&self, table: &'t Table, token: &Secret, now: SystemTime) -> Result<&'t Arc<Session>, Reason> {
         let store = self.store.as_ref().filter(|_| token::is_signed(token.expose())).ok_or(Reason::SessionUnknown)?;
-        let claims = store.keys.verify(token, now).map_err(|error| match error {
+        let claims = store.known.load().verify(token, now).map_err(|error| match error {
             TokenError::Expired => Reason::SessionExpired,
             TokenError::Form | TokenError::Key | TokenError::Signature | TokenError::Claims | TokenError::Audience | TokenError::Early => {
                 Reason::SessionUnknown
             }
         })?;
         // We signed it, so there was such a session, and whoever ended it meant the token to end.
-        let session = table.by_id.get(&*claims.session).ok_or(Reason::SessionRevoked)?;
-        if session.governing().signed { Ok(session) } else { Err(Reason::SessionRevoked) }
+        let session = table.find(&claims.session).ok_or(Reason::SessionRevoked)?;
+        let is_its_own = match session.as_child() {
+            None => session.governing().fixed.is_none(),
+            Some(child) => child.issued() == claims.issued,
+        };
+        if is_its_own { Ok(session) } else { Err(Reason::SessionRevoked) }
     }
 
     /// Puts new settings in the place of those of the configuration before and returns their generation. A session that
@@ -195,6 +212,7 @@ impl Sessions {
     pub(crate) fn apply(&self, settings: Settings) -> Result<u64, SessionsError> {
         let mut kept = self.lock();
         let tokens = self.check(&settings, &kept.records)?;
+        let keys = self.store.as_ref().map(Store::read_keys).transpose().map_err(|error| SessionsError::Store(error.to_string()))?;
         let before = self.table.load_full();
         let generation = *self.generation.borrow() + 1;
         let mut wanted = Vec::new();
@@ -220,7 +238,11 @@ impl Sessions {
             session.close(Reason::SessionRevoked);
         }
         self.forget_what_left(&mut kept, &tokens.ids);
-        self.put(before.succeed(by_id, tokens.owners));
+        let children = self.children_of(&by_id, &kept.records, &before);
+        self.put(Table { children, ..before.succeed(by_id, tokens.owners) });
+        if let (Some(store), Some(keys)) = (&self.store, keys) {
+            store.known.store(Arc::new(keys));
+        }
         (kept.policy, kept.patience) = (settings.policy, settings.patience);
         self.kept_since.store(None);
         self.generation.send_replace(generation);
@@ -251,7 +273,7 @@ impl Sessions {
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
-        self.table.load().by_id.get(id).cloned()
+        self.table.load().find(id).cloned()
     }
 
     /// Who holds real credentials on behalf of all of them.
@@ -313,12 +335,18 @@ fn nothing(generation: u64) -> Governing {
 #[derive(Clone, Default)]
 struct Table {
     by_id: HashMap<Arc<str>, Arc<Session>>,
+    /// Their tokens that may do less, by id too.
+    children: HashMap<Arc<str>, Arc<Session>>,
     by_token: HashMap<TokenDigest, Arc<Session>>,
     /// Tokens that were a session's and are nobody's now.
     revoked: HashSet<TokenDigest>,
 }
 
 impl Table {
+    fn find(&self, id: &str) -> Option<&Arc<Session>> {
+        self.by_id.get(id).or_else(|| self.children.get(id))
+    }
+
     /// The session that is known by this id, under what is to govern it, or a new one.
     fn renew(&self, wanted: Wanted) -> Arc<Session> {
         match self.by_id.get(&wanted.id) {
@@ -333,7 +361,7 @@ impl Table {
     fn succeed(&self, by_id: HashMap<Arc<str>, Arc<Session>>, tokens: HashMap<TokenDigest, Arc<str>>) -> Self {
         let revoked = self.by_token.keys().chain(&self.revoked).filter(|digest| !tokens.contains_key(digest)).copied().collect();
         let by_token = tokens.into_iter().filter_map(|(digest, id)| Some((digest, by_id.get(&id)?.clone()))).collect();
-        Self { by_id, by_token, revoked }
+        Self { by_id, by_token, revoked, children: HashMap::new() }
     }
 }
 

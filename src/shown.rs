@@ -49,6 +49,8 @@ pub(crate) fn write_limits(limits: &Limits, out: &mut dyn Write) -> io::Result<(
         write!(out, ", octets each way {octets}")?;
     }
     writeln!(out)?;
+    let &Limits { api_calls_per_hour, api_writes_per_hour, api_comments_per_hour, .. } = limits;
+    writeln!(out, "api     an hour: calls {api_calls_per_hour}, writes {api_writes_per_hour}, comments {api_comments_per_hour}")?;
     limits.upload_budget.map_or(Ok(()), |octets| writeln!(out, "budget  {octets} octets up"))
 }
 
@@ -88,6 +90,9 @@ pub(crate) fn limits_to_json(limits: &Limits) -> Value {
         "dns_queries_per_second": limits.dns_queries_per_second,
         "bytes_per_second": limits.bytes_per_second,
         "upload_budget": limits.upload_budget,
+        "api_calls_per_hour": limits.api_calls_per_hour,
+        "api_writes_per_hour": limits.api_writes_per_hour,
+        "api_comments_per_hour": limits.api_comments_per_hour,
     })
 }
 

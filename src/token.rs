@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 /// What a token says, once its signature was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
+    /// The session's id, with [`CHILD`] and a number where the token may do less than it.
     pub session: Box<str>,
     pub issued: SystemTime,
     /// From this moment on it proves nothing.
@@ -61,6 +62,16 @@ impl VerifyingKeys {
 pub fn is_session_id(text: &str) -> bool {
     let spelled = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=MAX_ID).contains(&text.len()) && text.bytes().all(spelled)
+}
+
+/// Whether a text can name whose token it is: a session's id, or that with the number of a token that may do less, `s1~3`.
+fn is_holder(text: &str) -> bool {
+    match text.split_once(CHILD) {
+        None => is_session_id(text),
+        Some((session, number)) => {
+            is_session_id(session) && number.parse().is_ok_and(|parsed: u32| parsed > 0 && parsed.to_string() == number)
+        }
+    }
 }
 
 /// Whether a text claims to be one of our tokens; any other is an operator's.
@@ -146,7 +157,7 @@ impl Claims {
         }
         let (issued, expires) = (moment(iat)?, exp.map(moment).transpose()?);
         let claims = Self { session: sid.into(), issued, expires };
-        if is_session_id(sid) && claims.to_payload().as_bytes() == octets { Ok(claims) } else { Err(TokenError::Claims) }
+        if is_holder(sid) && claims.to_payload().as_bytes() == octets { Ok(claims) } else { Err(TokenError::Claims) }
     }
 }
 
@@ -199,6 +210,8 @@ impl std::error::Error for TokenError {}
 pub const MAX_TOKEN: usize = 1024;
 /// Most characters of a session's id, and of a key's.
 pub const MAX_ID: usize = 64;
+/// What stands between the id of a session and the number of a token of it that may do less.
+pub const CHILD: char = '~';
 /// What our tokens are for.
 const AUDIENCE: &str = "tidegate-session";
 /// How far the clock of whoever issued a token may run ahead.

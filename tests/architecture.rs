@@ -60,6 +60,7 @@ const CRATES: &[(&str, Home)] = &[
     ("jiff", Home::Rooms(&["admin", "audit", "authority", "config", "github", "policy", "recorded", "sessions"])),
     ("libc", Home::Rooms(&["confine"])),
     ("nix", Home::Rooms(&["command"])),
+    ("octocrab", Home::Rooms(&["credentials"])),
     ("pasetors", Home::Rooms(&["sessions", "token"])),
     ("prometheus", Home::Rooms(&["metrics"])),
     ("rcgen", Home::Rooms(&["authority"])),

@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Wanted::Git(Route { repository, kind: Kind::Rpc(service) })) => (repository, &["POST"][..], service.to_string()),
         Ok(Wanted::Lfs(repository, call)) => (repository, &["GET", "PUT", "POST"][..], format!("info/lfs/{call}")),
         Ok(Wanted::Object(handle)) => return assert_eq!(target, format!("{HANDLES}{handle}")),
+        Ok(Wanted::Api(_)) => panic!("below /git/ there is no API: {target}"),
         Err(_) => return,
     };
     assert_eq!(RepositoryName::parse(repository.as_str()), Ok(repository.clone()));

@@ -12,7 +12,7 @@ use pasetors::{
     keys::{AsymmetricKeyPair, Generate},
     version4::{PublicToken, V4},
 };
-use tidegate::token::{KeyId, VerifyingKeys, footer_of, verify};
+use tidegate::token::{CHILD, KeyId, VerifyingKeys, footer_of, is_session_id, verify};
 
 static PAIR: LazyLock<AsymmetricKeyPair<V4>> = LazyLock::new(|| AsymmetricKeyPair::generate().expect("random octets"));
 
@@ -29,6 +29,9 @@ fuzz_target!(|input: &[u8]| {
         && let Ok(claims) = verify(token.as_bytes(), &keys, now)
     {
         assert_eq!(claims.to_payload().as_bytes(), input);
+        let mut parts = claims.session.split(CHILD);
+        assert!(parts.next().is_some_and(is_session_id));
+        assert!(parts.next().is_none_or(|number| number.parse().is_ok_and(|number: u32| number > 0)) && parts.next().is_none());
     }
     if let Ok(token) = sign(br#"{"aud":"tidegate-session","sid":"s1","iat":1}"#, input) {
         assert_eq!(verify(token.as_bytes(), &keys, now).is_ok(), input == footer.as_bytes());

@@ -1,6 +1,6 @@
 //! The owner's sessions: listed, shown, made, proved anew and revoked. Each of it is recorded.
 
-use std::{path::PathBuf, pin::pin, str, sync::Arc, time::SystemTime};
+use std::{path::PathBuf, pin::pin, sync::Arc, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
@@ -17,11 +17,10 @@ use crate::{
     audit::rfc3339,
     gateway::warnings,
     passage::Gate,
-    policy::{ForgeHosts, grant::Grant, parse_duration},
+    policy::{ForgeHosts, grant::Grant, narrowing::Narrowing, parse_duration, warn_of_words},
     reason::Reason,
     respond::Answer,
-    secret::Secret,
-    sessions::{ChangeError, Draft, Session, State, Verdict},
+    sessions::{ChangeError, Draft, Session, State, Verdict, spelled},
 };
 
 /// Answers one request of the owner's in JSON. What cannot be recorded is not done, but for a session's end.
@@ -146,13 +145,17 @@ impl Failure {
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         let (status, reason) = match &error {
-            ChangeError::Id(_) | ChangeError::Past | ChangeError::RelativePolicy(_) | ChangeError::Fixed(_) => {
+            ChangeError::Id(_) | ChangeError::Past | ChangeError::RelativePolicy(_) | ChangeError::Fixed(_) | ChangeError::Child(_) => {
                 (StatusCode::BAD_REQUEST, Reason::BadRequest)
             }
             ChangeError::Policy(_) => (StatusCode::BAD_REQUEST, Reason::PolicyUnavailable),
-            ChangeError::Taken(_) | ChangeError::OtherWish(_) | ChangeError::TooManyGranted | ChangeError::Grant(_) => {
-                (StatusCode::CONFLICT, Reason::BadRequest)
-            }
+            ChangeError::Wider(denial) => (StatusCode::CONFLICT, denial.reason),
+            ChangeError::Taken(_)
+            | ChangeError::OtherWish(_)
+            | ChangeError::TooManyGranted
+            | ChangeError::TooManyChildren
+            | ChangeError::Unasked
+            | ChangeError::Grant(_) => (StatusCode::CONFLICT, Reason::BadRequest),
             ChangeError::Ended(reason) => (StatusCode::CONFLICT, *reason),
             ChangeError::Unknown(_) => (StatusCode::NOT_FOUND, Reason::SessionUnknown),
             ChangeError::NoRequest(_) => (StatusCode::NOT_FOUND, Reason::BadRequest),
@@ -169,30 +172,34 @@ async fn act(gate: &Arc<Gate>, route: Route<'_>, request: Request<Incoming>) -> 
     let find = |id: &str| gate.sessions.find(id).ok_or_else(|| Failure::from(ChangeError::Unknown(id.to_owned())));
     match route {
         Route::List => {
-            let all = gate.sessions.list().iter().map(|session| shown(session, now)).collect();
+            let all = gate.sessions.list().iter().map(|session| shown(gate, session, now)).collect();
             Ok(Done::listed(all))
         }
         Route::Create => {
             let body = body_of(request).await?;
             let (session, token) = gate.sessions.create(draft(&body, &gate.forge_hosts, now)?, now)?;
-            let warnings = warnings::of_grant(gate, &session).await;
-            let body = json!({ "session": shown(&session, now), "token": spelled(&token), "warnings": warnings });
+            let mut warnings = warn_of_words(&session.governing().grant);
+            warnings.append(&mut warnings::of_grant(gate, &session).await);
+            let body = json!({ "session": shown(gate, &session, now), "token": spelled(&token), "warnings": warnings });
             Ok(Done { status: StatusCode::CREATED, ..Done::new(session, body) })
         }
         Route::Show(id) => {
             let session = find(id)?;
-            let body = shown(&session, now);
+            let body = shown(gate, &session, now);
             Ok(Done::new(session, body))
         }
         Route::Token(id) => {
-            let token = gate.sessions.mint(id, now)?;
             let session = find(id)?;
-            let body = json!({ "session": shown(&session, now), "token": spelled(&token) });
+            let (session, token) = match &*body_of(request).await? {
+                [] => (session, gate.sessions.mint(id, now)?),
+                wish => gate.sessions.narrow(&session, narrowing(wish, &gate.forge_hosts)?, now)?,
+            };
+            let body = json!({ "session": shown(gate, &session, now), "token": spelled(&token) });
             Ok(Done::new(session, body))
         }
         Route::Revoke(id) => {
             let session = gate.sessions.revoke(id, now)?;
-            let body = shown(&session, now);
+            let body = shown(gate, &session, now);
             Ok(Done::new(session, body))
         }
         Route::Requests(None) => {
@@ -217,26 +224,34 @@ async fn act(gate: &Arc<Gate>, route: Route<'_>, request: Request<Incoming>) -> 
 }
 
 /// A session as its owner sees it: nothing of a token.
-fn shown(session: &Session, now: SystemTime) -> Value {
+fn shown(gate: &Gate, session: &Session, now: SystemTime) -> Value {
     let governing = session.governing();
     let state = session.standing(now).map_or_else(|reason| reason.as_str().trim_start_matches("session_"), |()| "active");
     json!({
         "id": session.id().as_ref(),
         "state": state,
         "origin": if session.is_configured() { "configuration" } else { "admin" },
-        "token": if governing.signed { "signed" } else { "fixed" },
+        "token": if governing.is_signed() { "signed" } else { "fixed" },
         "expires": governing.expires.map(rfc3339),
         "policy": governing.policy.name(),
         "access": governing.policy.access().as_str(),
         "generation": governing.generation,
         "repositories": governing.grant.repositories(),
         "requests": requests::all(session),
+        "only": governing.grant.purposes(),
+        "children": gate.sessions.children(session, now).iter().map(|child| child_to_json(child)).collect::<Vec<_>>(),
     })
 }
 
-/// Our own tokens are ASCII.
-fn spelled(token: &Secret) -> &str {
-    str::from_utf8(token.expose()).unwrap_or_default()
+/// A token that may do less than its session.
+fn child_to_json(child: &Session) -> Value {
+    let governing = child.governing();
+    json!({
+        "id": child.id().as_ref(),
+        "only": governing.grant.purposes(),
+        "expires": governing.expires.map(rfc3339),
+        "repositories": governing.grant.repositories(),
+    })
 }
 
 #[derive(Deserialize, Default)]
@@ -271,6 +286,11 @@ fn draft(body: &[u8], hosts: &ForgeHosts, now: SystemTime) -> Result<Draft, Fail
     };
     let grant = grant.located(hosts).map_err(|error| Failure::bad(error.to_string()))?;
     Ok(Draft { id, policy, expires, grant })
+}
+
+fn narrowing(body: &[u8], hosts: &ForgeHosts) -> Result<Narrowing, Failure> {
+    let wish = Narrowing::parse(body).and_then(|wish| wish.located(hosts));
+    wish.map_err(|error| Failure::bad(format!("the body is no token to be asked for: {error}")))
 }
 
 async fn body_of(request: Request<Incoming>) -> Result<Bytes, Failure> {

@@ -18,7 +18,7 @@ use crate::{
         push::{ObjectId, RefName},
     },
     metrics::{Door, Kind},
-    policy::{RuleRef, asking::Wish},
+    policy::{RuleRef, asking::Wish, grant::Bearer},
     processes::Process,
     reason::{Reason, Verdict},
 };
@@ -48,6 +48,33 @@ pub(crate) struct Record {
     process: Option<Arc<Process>>,
     /// Written only where there is one.
     redirected_by: Option<Destination>,
+    /// Written only where a credential went with it.
+    credential: Option<Bearer>,
+    /// Written only where one was seen.
+    github_token: Option<Sighting>,
+}
+
+/// Where a token of one of GitHub's shapes stood in what a sandbox sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sighting {
+    Method,
+    Target,
+    Header,
+    /// Of a door that asks for one.
+    Password,
+    Body,
+}
+
+impl Sighting {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Target => "target",
+            Self::Header => "header",
+            Self::Password => "password",
+            Self::Body => "body",
+        }
+    }
 }
 
 /// Where a ref pointed and is to point; none where it is made or deleted.
@@ -86,6 +113,8 @@ impl Record {
             passed: None,
             process: None,
             redirected_by: None,
+            credential: None,
+            github_token: None,
         }
     }
 
@@ -182,6 +211,18 @@ impl Record {
         Self { redirected_by: Some(from), ..self }
     }
 
+    /// Done with a credential of this kind.
+    #[must_use]
+    pub(crate) fn with_credential(self, credential: Option<Bearer>) -> Self {
+        Self { credential, ..self }
+    }
+
+    /// A token of GitHub's stood there in what the sandbox sent.
+    #[must_use]
+    pub(crate) fn showing(self, github_token: Option<Sighting>) -> Self {
+        Self { github_token, ..self }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -232,6 +273,12 @@ impl Serialize for Record {
         }
         if let Some(from) = &self.redirected_by {
             object.serialize_field("redirected_by", &from.to_string())?;
+        }
+        if let Some(credential) = self.credential {
+            object.serialize_field("credential", credential.as_str())?;
+        }
+        if let Some(sighting) = self.github_token {
+            object.serialize_field("github_token", sighting.as_str())?;
         }
         object.end()
     }
@@ -289,7 +336,7 @@ impl Formatter for Ascii {
 
 const SCHEMA: u32 = 1;
 /// Fields of a record besides its stamp, at most.
-const FIELDS: usize = 22;
+const FIELDS: usize = 24;
 const MAX_METHOD: usize = 32;
 const MAX_PATH: usize = 2048;
 const MAX_EXE: usize = 1024;

@@ -4,7 +4,7 @@ use std::{io, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, push, report::shown};
+use super::{ChosenPolicy, Console, DONE, FAILED, REFUSED, api, push, report::shown};
 use crate::{
     destination::Destination,
     policy::{Approval, Denial, Policy, Question},
@@ -15,6 +15,7 @@ use crate::{
 pub(super) enum Check {
     Url(Arguments),
     Push(push::Arguments),
+    Api(api::Arguments),
 }
 
 impl Check {
@@ -22,6 +23,7 @@ impl Check {
         match self {
             Self::Url(arguments) => run(arguments, console),
             Self::Push(arguments) => push::run(arguments, console),
+            Self::Api(arguments) => api::run(arguments, console),
         }
     }
 }

@@ -169,11 +169,14 @@ fn github(repository: &PrivateRepository) -> Result<Github, Failure> {
         host: host.name().cloned().ok_or_else(|| Failure(format!("{host} is no name")))?,
         git: Endpoint::parse(&repository.url())?,
         api: None,
+        uploads: None,
         archives: None,
         raw: None,
         roots: Vec::new(),
-        credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), Duration::ZERO))),
+        credential: Some(Arc::new(Credential::new(Source::Value(Secret::new(repository.token().expose())), Duration::ZERO).into())),
         public_read: false,
+        takes_tokens: false,
+        comment_footer: None,
     })
 }
 

@@ -101,9 +101,7 @@ impl Arguments {
             return Ok(proxy.clone());
         }
         let Some(outside) = outside else {
-            // Inside a sandbox: what was told to it already.
-            let told = ["https_proxy", "HTTPS_PROXY"].into_iter().find_map(|name| console.environment.variable(name));
-            return told.and_then(|url| Proxy::parse(url.to_str()?)).ok_or(PROXY_MISSING);
+            return told_proxy(console).ok_or(PROXY_MISSING);
         };
         match outside.proxy {
             None => Err("this configuration has no proxy in [listen]: name one by --proxy URL"),
@@ -139,17 +137,23 @@ pub(super) fn write_wgetrc(bundle: &Path) -> io::Result<PathBuf> {
     Ok(directory.join("wgetrc"))
 }
 
-fn outside(path: &Path, console: &Console<'_>) -> Result<Outside, String> {
+/// What was told to a sandbox already.
+pub(super) fn told_proxy(console: &Console<'_>) -> Option<Proxy> {
+    let told = ["https_proxy", "HTTPS_PROXY"].into_iter().find_map(|name| console.environment.variable(name));
+    told.and_then(|url| Proxy::parse(url.to_str()?))
+}
+
+pub(super) fn outside(path: &Path, console: &Console<'_>) -> Result<Outside, String> {
     Config::outside(path, console.environment).map_err(|problems| report::render(&problems, console.err_colour).trim_end().to_owned())
 }
 
-fn read_token(path: &Path, console: &Console<'_>) -> Result<Secret, String> {
+pub(super) fn read_token(path: &Path, console: &Console<'_>) -> Result<Secret, String> {
     let content = console.environment.file(path).map(Zeroizing::new);
     let content = content.map_err(|error| format!("tidegate: cannot read {}: {error}", path.display()))?;
     read_line(&content).ok_or_else(|| format!("tidegate: a token is {FORM}, and what {} holds is not", path.display()))
 }
 
-fn parse_proxy(url: &str) -> Result<Proxy, &'static str> {
+pub(super) fn parse_proxy(url: &str) -> Result<Proxy, &'static str> {
     match Proxy::parse(url) {
         Some(proxy) if proxy.asks() => Err("a password is no argument, which others can read: name a file by --token-file"),
         Some(proxy) => Ok(proxy),

@@ -18,8 +18,8 @@ use crate::{
     destination::Host,
     github::{RepositoryName, push::RefName},
     policy::{
-        ChangeKind, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, depends_on_default, foresee_push,
-        grant::Grant,
+        ChangeKind, ContentRules, ForgeHosts, Problem, Problems, PushDenial, RefChange, Source, Table, UnknownHost, depends_on_default,
+        foresee_push, grant::Grant,
     },
     reason::{Reason, Verdict},
 };
@@ -66,16 +66,8 @@ impl Change {
 }
 
 pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Result<u8> {
-    let Some(text) = console.read(&arguments.session) else { return Ok(FAILED) };
+    let Some(grants) = Grants::load(&arguments.session, console) else { return Ok(FAILED) };
     let file = arguments.session.display().to_string();
-    let grants = match Grants::parse(&file, &text) {
-        Ok(grants) => grants,
-        Err(problems) => {
-            let report = render(&problems, console.err_colour);
-            console.say(format_args!("{}", report.trim_end()));
-            return Ok(FAILED);
-        }
-    };
     let answer = grants.judge(arguments, (console.clock)());
     if arguments.json {
         writeln!(console.out, "{}", to_json(arguments, &file, &answer))?;
@@ -85,11 +77,11 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> io::Resul
     Ok(if answer.reason.is_none() { DONE } else { REFUSED })
 }
 
-/// What a session's table says about pushing.
-struct Grants {
-    expires: Option<SystemTime>,
-    grant: Grant,
-    hosts: ForgeHosts,
+/// What a session's table grants.
+pub(super) struct Grants {
+    pub(super) expires: Option<SystemTime>,
+    pub(super) grant: Grant,
+    pub(super) hosts: ForgeHosts,
 }
 
 /// What the push of one ref comes to.
@@ -115,12 +107,22 @@ impl From<PushDenial> for Answer {
 }
 
 impl Grants {
-    fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
+    /// Those of a file, once what its author may not have meant was said; `None`, once it was said why, where there are none to use.
+    pub(super) fn load(file: &Path, console: &mut Console<'_>) -> Option<Self> {
+        let text = console.read(file)?;
+        let (grants, problems) = Self::parse(&file.display().to_string(), &text);
+        if !problems.is_empty() {
+            console.say(format_args!("{}", render(&problems, console.err_colour).trim_end()));
+        }
+        grants
+    }
+
+    fn parse(file: &str, text: &str) -> (Option<Self>, Vec<Problem>) {
         let source = Arc::new(Source::new(file, text));
         let mut problems = Problems::new(source.clone());
         let grants = Table::parse(&source.text, &mut problems).and_then(|whole| read_file(whole, &mut problems));
         let failed = problems.has_errors();
-        grants.filter(|_| !failed).ok_or_else(|| problems.into_vec())
+        (grants.filter(|_| !failed), problems.into_vec())
     }
 
     fn judge(&self, arguments: &Arguments, now: SystemTime) -> Answer {
@@ -144,11 +146,25 @@ impl Grants {
                 let forward_only = (!foreseen.to_verify().is_empty()).then(|| "Only if it leaves no commit behind.".to_owned());
                 let not_default = unasked.then(|| format!("Only if it is not the default branch of {repository}."));
                 let rule = foreseen.entries().first().map(ToString::to_string);
-                Answer { reason: None, rule, allow_with: Vec::new(), sentences: forward_only.into_iter().chain(not_default).collect() }
+                let content = foreseen.to_examine().map(content_sentence);
+                let sentences = forward_only.into_iter().chain(not_default).chain(content).collect();
+                Answer { reason: None, rule, allow_with: Vec::new(), sentences }
             }
             Err(denial) => (*denial).into(),
         }
     }
+}
+
+/// What the objects of a push are held to, which nobody looks at here.
+fn content_sentence(rules: &ContentRules) -> String {
+    let ContentRules { deny_paths, max_file, max_pack, refuse_secrets } = rules;
+    let paths: Vec<_> = deny_paths.iter().map(|path| format!("\"{path}\"")).collect();
+    let paths = (!paths.is_empty()).then(|| format!("changes no {}", paths.join(", ")));
+    let file = max_file.map(|most| format!("holds no file of more than {most} octets"));
+    let pack = max_pack.map(|most| format!("has at most {most} octets"));
+    let secrets = refuse_secrets.then(|| "holds no secret".to_owned());
+    let rules: Vec<_> = [paths, file, pack, secrets].into_iter().flatten().collect();
+    if rules.is_empty() { "Its content is held to no rule.".to_owned() } else { format!("Only if it {}.", rules.join(", ")) }
 }
 
 fn read_file(mut whole: Table<'_>, problems: &mut Problems) -> Option<Grants> {
@@ -236,10 +252,10 @@ Example:
   tidegate check push --session session.toml octo/spoon agent/fix-1";
 
 /// Whose repositories have names without a host, where nothing says otherwise.
-const FIRST: &str = "github.com";
+pub(super) const FIRST: &str = "github.com";
 
 /// What stands under a verdict.
-const INDENT: &str = "       ";
+pub(super) const INDENT: &str = "       ";
 
 #[cfg(test)]
 mod tests;

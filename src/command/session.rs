@@ -2,8 +2,9 @@
 
 mod client;
 mod requests;
+mod set_up;
 
-use std::{fmt::Write as _, io, path::PathBuf};
+use std::{fmt::Write as _, io, net::IpAddr, path::PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,7 @@ use crate::{
     config::{Admin, Config},
     github::RepositoryName,
     policy::grant::{GrantError, RepositoryGrant},
-    token::is_session_id,
+    token::{CHILD, is_session_id},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -84,12 +85,40 @@ pub(super) struct ShowArguments {
 
 /// Print another token of a session; those before it stay good
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tidegate session token --config tidegate.toml s1")]
+#[command(after_help = "With --only, --repo, --ttl or --from it may do less than the session.\n\n\
+    Example:\n  tidegate session token --config tidegate.toml s1 --only git --ttl 30m")]
 pub(super) struct TokenArguments {
     #[command(flatten)]
     proxy: Proxy,
     #[arg(value_parser = parse_id)]
     id: String,
+    /// What it is for: egress, git, api
+    #[arg(long, value_name = "USE,…", value_delimiter = ',')]
+    only: Vec<String>,
+    /// A repository of its, not all; one branch of it
+    #[arg(long = "repo", value_name = "NAME[:BRANCH]", value_parser = parse_repository)]
+    repositories: Vec<RepositoryGrant>,
+    /// How long it lasts, such as 30m or 8h
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<String>,
+    /// From where alone it is shown
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+}
+
+impl TokenArguments {
+    /// What it is to be good for; empty: for whatever the session is.
+    fn wish(&self) -> String {
+        let Self { proxy: _, id: _, only, repositories, ttl, from } = self;
+        let keys = [
+            ("only", (!only.is_empty()).then(|| json!(only))),
+            ("repositories", (!repositories.is_empty()).then(|| json!(repositories))),
+            ("ttl", ttl.as_ref().map(|ttl| json!(ttl))),
+            ("from", from.map(|from| json!(from))),
+        ];
+        let wish: Map<_, _> = keys.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+        if wish.is_empty() { String::new() } else { Value::Object(wish).to_string() }
+    }
 }
 
 /// End a session for good; its open tunnels end too
@@ -113,7 +142,7 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
         },
         Command::List(arguments) => (&arguments.proxy, "GET", "/sessions".to_owned(), String::new()),
         Command::Show(arguments) => (&arguments.proxy, "GET", format!("/sessions/{}", arguments.id), String::new()),
-        Command::Token(arguments) => (&arguments.proxy, "POST", format!("/sessions/{}/token", arguments.id), String::new()),
+        Command::Token(arguments) => (&arguments.proxy, "POST", format!("/sessions/{}/token", arguments.id), arguments.wish()),
         Command::Revoke(arguments) => (&arguments.proxy, "POST", format!("/sessions/{}/revoke", arguments.id), String::new()),
         Command::Requests(arguments) => (&arguments.proxy, "GET", arguments.path(), String::new()),
         Command::Grant(arguments) => return requests::decide(arguments, console),
@@ -133,9 +162,9 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
                 console.say(format_args!("warning: {warning}"));
             }
             console.say(format_args!("session {} is made, it {}", text(&answer["session"], "id"), end(&answer["session"])));
-            writeln!(console.out, "{}", text(&answer, "token"))?;
+            hand_over(proxy, &answer, console)?;
         }
-        Command::Token(_) => writeln!(console.out, "{}", text(&answer, "token"))?,
+        Command::Token(_) => hand_over(proxy, &answer, console)?,
         Command::List(_) => write!(console.out, "{}", table(&answer))?,
         Command::Show(_) => write!(console.out, "{}", sheet(&answer))?,
         Command::Requests(_) => write!(console.out, "{}", requests::list(&answer))?,
@@ -143,6 +172,17 @@ pub(super) fn run(command: &Command, console: &mut Console<'_>) -> io::Result<u8
         Command::Revoke(_) => console.say(format_args!("session {} is revoked", text(&answer, "id"))),
     }
     Ok(DONE)
+}
+
+/// Prints the token alone, and says how a sandbox is told of it.
+fn hand_over(proxy: &Proxy, answer: &Value, console: &mut Console<'_>) -> io::Result<()> {
+    let session = &answer["session"];
+    if text(session, "id").contains(CHILD) {
+        let only: Vec<_> = session["only"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        console.say(format_args!("token {} is for {}, it {}", text(session, "id"), only.join(", "), end(session)));
+    }
+    set_up::say(proxy.config.as_deref(), text(session, "id"), console);
+    writeln!(console.out, "{}", text(answer, "token"))
 }
 
 /// Says why there is no answer, and gives the exit status that tells.
@@ -210,6 +250,10 @@ fn sheet(session: &Value) -> String {
     for repository in session["repositories"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let _ = writeln!(shown, "\n{}", rights_to(repository));
     }
+    for child in session["children"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let only: Vec<_> = child["only"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let _ = writeln!(shown, "\ntoken {} is for {}, it {}", text(child, "id"), only.join(", "), end(child));
+    }
     if session["requests"].as_array().is_some_and(|requests| !requests.is_empty()) {
         let _ = write!(shown, "\nasked for, in the sandbox's words\n{}", requests::list(&session["requests"]));
     }
@@ -255,7 +299,8 @@ fn parse_admin(text: &str) -> Result<PathBuf, String> {
 }
 
 fn parse_id(text: &str) -> Result<String, String> {
-    if is_session_id(text) { Ok(text.to_owned()) } else { Err("an id is 1 to 64 letters, digits, '-', '_' and '.'".to_owned()) }
+    let session = text.split_once(CHILD).map_or(text, |(session, _)| session);
+    if is_session_id(session) { Ok(text.to_owned()) } else { Err("an id is 1 to 64 letters, digits, '-', '_' and '.'".to_owned()) }
 }
 
 pub(super) fn parse_repository(text: &str) -> Result<RepositoryGrant, String> {

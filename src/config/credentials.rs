@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::sections::Reader;
 use crate::{
-    credentials::{Credential, FORM, Source, read_line},
+    credentials::{App, Credential, FORM, GithubCredential, Source, read_line, withhold},
     destination::{Host, Name},
     github::rehosted,
     policy::{CredentialSource, Table, read_source},
@@ -17,9 +17,40 @@ use crate::{
 
 impl Reader<'_> {
     /// The credential that a table is. `patience` bounds whatever fetches it.
-    pub(super) fn credential(&mut self, written: Table<'_>, patience: Duration) -> Option<Arc<Credential>> {
+    pub(super) fn credential(&mut self, written: Table<'_>, patience: Duration) -> Option<Arc<GithubCredential>> {
+        if written.has("app") {
+            return self.app(written, patience).map(|app| Arc::new(GithubCredential::App(Arc::new(app))));
+        }
         let (source, given) = self.source(written)?;
-        Some(Arc::new(Credential::new(source, patience).having_given(given)))
+        Some(Arc::new(Credential::new(source, patience).having_given(given).into()))
+    }
+
+    /// A GitHub App.
+    fn app(&mut self, mut written: Table<'_>, patience: Duration) -> Option<App> {
+        let span = written.span.clone();
+        let app = written.table("app", &mut self.problems);
+        written.finish(OTHER_SOURCES, &mut self.problems);
+        let mut app = app?;
+        for key in ["id", "key_file"] {
+            self.require(&app, key, "an App has an \"id\" and a \"key_file\"", "write app = { id = 12345, key_file = \"app.pem\" }");
+        }
+        let id = app.count("id", u32::MAX, &mut self.problems);
+        let key_file = app.string("key_file", &mut self.problems);
+        app.finish(&[], &mut self.problems);
+        let (id, key_file) = (id?, key_file?);
+        if self.problems.has_errors_in(&span) {
+            return None;
+        }
+        let path = self.directory.join(key_file.get_ref());
+        let pem = self.environment.private_file(&path).map(Secret::new);
+        let pem =
+            pem.map_err(|error| self.problems.error(key_file.span(), format!("cannot read {}: {error}", key_file.get_ref()), None)).ok()?;
+        let app = App::new(id, &pem, path, patience);
+        if app.is_none() {
+            let message = format!("{} holds no private key of an App", key_file.get_ref());
+            self.problems.error(key_file.span(), message, Some("download one in the App's settings: RSA, in PEM".into()));
+        }
+        app
     }
 
     /// Those of a session's own user: its `credential` for the first `[[github]]`, and each of its `credentials` for the one whose host
@@ -56,7 +87,7 @@ impl Reader<'_> {
 
     /// A source, and what a file gives now.
     fn source(&mut self, table: Table<'_>) -> Option<(Source, Option<Secret>)> {
-        match read_source(table, LATER_CREDENTIAL, &mut self.problems)? {
+        match read_source(table, &[], &mut self.problems)? {
             CredentialSource::Env(name) => Some((self.credential_of_variable(&name)?, None)),
             CredentialSource::File(name) => self.credential_of_file(&name),
             CredentialSource::Command(argv, max_age) => Some((Source::command(argv.into_inner(), &self.directory, max_age), None)),
@@ -64,6 +95,7 @@ impl Reader<'_> {
     }
 
     fn credential_of_variable(&mut self, name: &Spanned<String>) -> Option<Source> {
+        withhold(name.get_ref());
         let Some(value) = self.environment.variable(name.get_ref()) else {
             self.problems.error(name.span(), format!("the environment has no {}", name.get_ref()), None);
             return None;
@@ -87,5 +119,6 @@ impl Reader<'_> {
     }
 }
 
-/// Keys of the interface that this version does not have yet, with why.
-const LATER_CREDENTIAL: &[(&str, &str)] = &[("app", "this version does not have GitHub Apps")];
+/// Keys that say where a credential comes from, but for `app`.
+const OTHER_SOURCES: &[(&str, &str)] = &[("env", ONE_SOURCE), ("file", ONE_SOURCE), ("command", ONE_SOURCE), ("max_age", ONE_SOURCE)];
+const ONE_SOURCE: &str = "a credential comes from one place, and here that is an App";

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::sections::Reader;
 use crate::{
-    credentials::Credential,
+    credentials::GithubCredential,
     destination::{Destination, Host, Name},
     endpoint::Endpoint,
     github::hosts::{self, Part},
@@ -26,24 +26,32 @@ pub(crate) struct Github {
     pub(crate) git: Endpoint,
     /// None where it is not written and `git` is not where `host` says.
     pub(crate) api: Option<Endpoint>,
+    /// Files beside a release, by the same rule.
+    pub(crate) uploads: Option<Endpoint>,
     /// Archives and single files of its repositories, by the same rule.
     pub(crate) archives: Option<Endpoint>,
     pub(crate) raw: Option<Endpoint>,
     /// Roots for it beside all others; each was found to be a usable trust anchor.
     pub(crate) roots: Vec<CertificateDer<'static>>,
     /// For sessions that have none of their own.
-    pub(crate) credential: Option<Arc<Credential>>,
+    pub(crate) credential: Option<Arc<GithubCredential>>,
     /// Repositories that no session is granted may be read, without any credential.
     pub(crate) public_read: bool,
+    /// A token that a sandbox brought serves for what anybody may read.
+    pub(crate) takes_tokens: bool,
+    /// What stands below each comment that a sandbox makes; `{session}` in it is whose.
+    pub(crate) comment_footer: Option<Box<str>>,
 }
 
 impl Github {
     /// One that is where its host says.
-    pub(crate) fn by_name(host: Name, credential: Option<Arc<Credential>>) -> Self {
+    pub(crate) fn by_name(host: Name, credential: Option<Arc<GithubCredential>>) -> Self {
         let destination = Destination { host: Host::Name(host.clone()), port: 443 };
         let git = Endpoint { secure: true, destination, prefix: "".into() };
-        let [api, archives, raw] = [Part::Api, Part::Archives, Part::Raw].map(|part| hosts::beside(&git, &host, part));
-        Self { host, git, api, archives, raw, roots: Vec::new(), credential, public_read: false }
+        let parts = [Part::Api, Part::Uploads, Part::Archives, Part::Raw];
+        let [api, uploads, archives, raw] = parts.map(|part| hosts::beside(&git, &host, part));
+        let (roots, public_read, takes_tokens, comment_footer) = (Vec::new(), false, false, None);
+        Self { host, git, api, uploads, archives, raw, roots, credential, public_read, takes_tokens, comment_footer }
     }
 }
 
@@ -71,6 +79,13 @@ impl Reader<'_> {
                     format!("there is no credential for {}: only repositories on disk and public reads work", github.host.as_str());
                 self.problems.warning(span.clone(), message, Some("write credential = { env = \"GITHUB_TOKEN\" }".into()));
             }
+            let of_sessions = sessions.iter().filter_map(|session| session.credentials.get(&own));
+            let has_app = of_sessions.chain(&github.credential).any(|credential| credential.user().is_none());
+            if has_app && github.api.is_none() {
+                let message =
+                    format!("tokens of a GitHub App are made by an API, and nothing says where that of {} is", github.host.as_str());
+                self.problems.error(span.clone(), message, Some("write api_url = \"https://…\"".into()));
+            }
             self.warn_of_policies(&github.host, &span);
         }
     }
@@ -97,10 +112,10 @@ impl Reader<'_> {
         let credential = table.table("credential", &mut self.problems).and_then(|written| self.credential(written, patience));
         let public_read = table.boolean("public_read", &mut self.problems).is_some_and(Spanned::into_inner);
         let foreign = table.string("foreign_credentials", &mut self.problems);
+        let footer = table.string("comment_footer", &mut self.problems);
         table.finish(&[], &mut self.problems);
-        if let Some(word) = foreign {
-            self.foreign_credentials(&word);
-        }
+        let takes_tokens = foreign.is_some_and(|word| self.takes_tokens(&word));
+        let comment_footer = footer.and_then(|footer| self.comment_footer(&footer));
         let roots = ca_file.and_then(|file| self.certificates(&file)).unwrap_or_default();
         let host = host.and_then(|host| self.github_host(host, names));
         names.extend(host.as_ref().map(|host| host.get_ref().clone()));
@@ -109,13 +124,13 @@ impl Reader<'_> {
         if written.iter().any(|url| matches!(url, Some(None))) {
             return None;
         }
-        // This version uploads nothing.
-        let [git, api, _, archives, raw] = written.map(Option::flatten);
+        let [git, api, uploads, archives, raw] = written.map(Option::flatten);
         let by_name = Github::by_name(host?.into_inner(), credential);
         let git = git.unwrap_or(by_name.git);
         let beside = |written: Option<Endpoint>, part| written.or_else(|| hosts::beside(&git, &by_name.host, part));
-        let (api, archives, raw) = (beside(api, Part::Api), beside(archives, Part::Archives), beside(raw, Part::Raw));
-        Some(Github { git, api, archives, raw, roots, public_read, ..by_name })
+        let (api, uploads) = (beside(api, Part::Api), beside(uploads, Part::Uploads));
+        let (archives, raw) = (beside(archives, Part::Archives), beside(raw, Part::Raw));
+        Some(Github { git, api, uploads, archives, raw, roots, public_read, takes_tokens, comment_footer, ..by_name })
     }
 
     fn github_host(&mut self, written: Spanned<String>, others: &[Name]) -> Option<Spanned<Name>> {
@@ -146,18 +161,28 @@ impl Reader<'_> {
         Some(endpoint)
     }
 
-    fn foreign_credentials(&mut self, word: &Spanned<String>) {
-        match word.get_ref().as_str() {
-            "refuse" => {}
-            "public" => {
-                let message = "this version does not have foreign_credentials = \"public\"";
-                self.problems.error(word.span(), message, Some(FOREIGN_HELP.into()));
-            }
-            other => {
-                let message = format!("no way to treat a token that a sandbox brought: {other:?}");
-                self.problems.error(word.span(), message, Some(FOREIGN_HELP.into()));
-            }
+    fn comment_footer(&mut self, written: &Spanned<String>) -> Option<Box<str>> {
+        let text = written.get_ref().trim();
+        if text.is_empty() || text.len() > MAX_FOOTER {
+            let message = format!("a comment_footer has 1 to {MAX_FOOTER} octets");
+            self.problems.error(written.span(), message, Some(FOOTER_HELP.into()));
+            return None;
         }
+        Some(text.into())
+    }
+
+    /// `foreign_credentials`, as written.
+    fn takes_tokens(&mut self, word: &Spanned<String>) -> bool {
+        let takes = match word.get_ref().as_str() {
+            "refuse" => Some(false),
+            "public" => Some(true),
+            _ => None,
+        };
+        if takes.is_none() {
+            let message = format!("no way to treat a token that a sandbox brought: {:?}", word.get_ref());
+            self.problems.error(word.span(), message, Some(FOREIGN_HELP.into()));
+        }
+        takes.unwrap_or_default()
     }
 }
 
@@ -168,4 +193,8 @@ fn is_this_machine(host: &Host) -> bool {
     }
 }
 
-const FOREIGN_HELP: &str = "write \"refuse\", the default: what a sandbox brought goes nowhere";
+/// Most octets of what stands below a comment.
+const MAX_FOOTER: usize = 1000;
+
+const FOOTER_HELP: &str = "write a sentence such as \"Written by the agent of session {session}.\"";
+const FOREIGN_HELP: &str = "write \"refuse\", the default: what a sandbox brought goes nowhere; or \"public\": it serves for public reads";

@@ -15,6 +15,7 @@ use crate::{
 /// A gate as its clients see it.
 pub(crate) struct Outside {
     pub(crate) proxy: Option<SocketAddr>,
+    pub(crate) git: Option<SocketAddr>,
     /// Whether it asks for the token of a session.
     pub(crate) asks: bool,
     pub(crate) state: Option<PathBuf>,
@@ -28,7 +29,7 @@ impl Reader<'_> {
         self.read_part(|reader, whole| {
             let (listen, entry) = reader.listen(whole);
             let (state, github) = (reader.state(whole), reader.github_names(whole));
-            Outside { proxy: listen.proxy, asks: matches!(entry, WrittenEntry::Required), state, github }
+            Outside { proxy: listen.proxy, git: listen.git, asks: matches!(entry, WrittenEntry::Required), state, github }
         })
     }
 

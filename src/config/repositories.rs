@@ -7,9 +7,9 @@ use toml::{Spanned, de::DeValue};
 use crate::{
     github::RepositoryName,
     policy::{
-        Problems, Table, UnknownHost,
+        ContentRules, Problems, Table, UnknownHost,
         grant::{Access, Capability, Grant, GrantError, OwnRights, PushEntry, RefPattern, RepositoryGrant},
-        read_string, wrong_type,
+        known_words, read_string, warn_of_word, wrong_type,
     },
 };
 
@@ -50,16 +50,18 @@ fn read_repository(mut table: Table<'_>, locate: &Locate<'_>, problems: &mut Pro
     let access = table.string("access", problems);
     let push = table.array("push", problems);
     let [tags, bases] = ["tags", "bases"].map(|key| table.strings(key, problems));
-    let grants = table.strings("grants", problems);
+    let written = table.strings("grants", problems);
     let [create, update, force, delete] = read_rights(&mut table, problems);
     let upstream_path = table.string("upstream_path", problems);
-    table.finish(LATER_REPOSITORY, problems);
+    let content = table.table("content", problems).map(|content| read_content(content, problems));
+    table.finish(&[], problems);
     let name = name.and_then(|name| word(&name, |text| located(locate, text), problems));
     let access = access.map(|access| word(&access, Access::parse, problems));
     let push = push.into_iter().map(|value| read_entry(value, problems)).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let tags = words(&tags, RefPattern::of_tags, problems);
     let bases = words(&bases, RefPattern::parse, problems);
-    let grants = words(&grants, Capability::parse, problems);
+    let grants = words(&written, Capability::parse, problems);
+    warn_of_idle(&written, grants.as_deref(), problems);
     let upstream_path = upstream_path.map(|path| word(&path, locate.path, problems));
     let nothing = RepositoryGrant::reading(name?);
     Some(RepositoryGrant {
@@ -72,9 +74,28 @@ fn read_repository(mut table: Table<'_>, locate: &Locate<'_>, problems: &mut Pro
         tags: tags?,
         bases: bases?,
         grants: grants?,
+        content: content.map_or(Some(None), |content| content.map(Some))?,
         upstream_path: upstream_path.map_or(Some(None), |path| path.map(Some))?,
         ..nothing
     })
+}
+
+fn read_content(mut table: Table<'_>, problems: &mut Problems) -> Option<ContentRules> {
+    let deny_paths = table.strings("deny_paths", problems);
+    let [max_file, max_pack] = ["max_file", "max_pack"].map(|key| table.octets(key, problems));
+    let refuse_secrets = table.boolean("refuse_secrets", problems).is_none_or(Spanned::into_inner);
+    table.finish(&[], problems);
+    let deny_paths = words(&deny_paths, str::parse, problems)?;
+    Some(ContentRules { deny_paths, max_file, max_pack, refuse_secrets })
+}
+
+/// Words that open nothing are another's mistake than the gate's: they are told, and do no harm.
+fn warn_of_idle(written: &[Spanned<String>], grants: Option<&[Capability]>, problems: &mut Problems) {
+    for (text, word) in written.iter().zip(grants.unwrap_or_default()) {
+        if let Some(warning) = warn_of_word(word) {
+            problems.warning(text.span(), warning, Some(format!("the words are {}", known_words())));
+        }
+    }
 }
 
 fn located(locate: &Locate<'_>, text: &str) -> Result<RepositoryName, GrantError> {
@@ -119,6 +140,3 @@ fn words<T, E: fmt::Display>(texts: &[Spanned<String>], parse: fn(&str) -> Resul
 fn word<T, E: fmt::Display>(text: &Spanned<String>, parse: impl Fn(&str) -> Result<T, E>, problems: &mut Problems) -> Option<T> {
     parse(text.get_ref()).inspect_err(|error| problems.error(text.span(), error.to_string(), None)).ok()
 }
-
-/// Keys of the interface that this version does not have yet, with why.
-const LATER_REPOSITORY: &[(&str, &str)] = &[("content", "this version does not look into what is pushed")];

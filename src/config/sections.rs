@@ -136,7 +136,13 @@ impl<'e> Reader<'e> {
         let token_file = table.string("token_file", &mut self.problems);
         let session = table.string("session", &mut self.problems);
         let require_session = table.boolean("require_session", &mut self.problems).filter(|required| *required.get_ref());
+        let bind_tokens = table.boolean("bind_tokens", &mut self.problems);
         table.finish(&[], &mut self.problems);
+        if let (Some(bind), None) = (bind_tokens.as_ref().filter(|bind| *bind.get_ref()), &require_session) {
+            let help = "write require_session = true, or leave it out";
+            self.problems.error(bind.span(), "\"bind_tokens\" is about tokens, and nobody is asked for one", Some(help.into()));
+        }
+        let bind_tokens = bind_tokens.is_some_and(Spanned::into_inner);
         let entry = match (session, require_session) {
             (Some(_), Some(required)) => {
                 let help = "write one of them: with \"session\", nobody is asked who they are";
@@ -154,7 +160,7 @@ impl<'e> Reader<'e> {
         let socks = self.door(socks.as_ref(), &entry);
         let transparent = self.unasking_doors("transparent", &transparent, &entry);
         let dns = self.unasking_doors("dns", &dns, &entry);
-        (Listen { proxy, git, socks, transparent, dns, metrics, admin }, entry)
+        (Listen { proxy, git, socks, transparent, dns, metrics, admin, bind_tokens }, entry)
     }
 
     /// A door whose protocol has no place for a token, at each of its addresses.

@@ -15,7 +15,7 @@ use super::{
     sections::{Reader, WrittenEntry},
 };
 use crate::{
-    credentials::Equipped,
+    credentials::{Equipped, withhold},
     policy::{Table, grant::Grant},
     secret::Secret,
     sessions::{ANONYMOUS, Entry, MIN_TOKEN, OwnCredentials, SessionSettings},
@@ -189,6 +189,7 @@ impl Reader<'_> {
     }
 
     fn token_of_variable(&mut self, name: &Spanned<String>) -> Option<Secret> {
+        withhold(name.get_ref());
         let Some(value) = self.environment.variable(name.get_ref()) else {
             self.problems.error(name.span(), format!("the environment has no {}", name.get_ref()), None);
             return None;

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::credentials::Credential;
+use crate::credentials::GithubCredential;
 
 /// A table of variables and files in place of a process.
 #[derive(Default)]
@@ -17,6 +17,10 @@ impl Environment for Table {
 
     fn find(&self, path: &Path) -> io::Result<()> {
         self.file(path).map(drop)
+    }
+
+    fn private_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.file(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
@@ -104,15 +108,15 @@ fn everything_there_is() {
     assert_eq!(second.expires, None);
     assert!(!Arc::ptr_eq(&first.policy, &second.policy));
     assert_eq!(config.listen.git, "[::]:3129".parse().ok());
-    let shown = |credential: Option<&Arc<Credential>>| credential.map(|credential| format!("{credential:?}"));
+    let shown = |credential: Option<&Arc<GithubCredential>>| credential.map(|credential| format!("{credential:?}"));
     let credential = |source: &str| Some(format!("Credential {{ source: Source({source}), patience: 9s, .. }}"));
     assert_eq!(shown(first.credentials.get(&None)), credential("file /etc/tidegate/token"));
     assert_eq!(shown(second.credentials.get(&None)), None);
     let [ghe, github] = config.github.as_slice() else { panic!("{} GitHubs", config.github.len()) };
-    assert_eq!((ghe.host.as_str(), ghe.roots.len(), ghe.public_read), ("ghe.example", 1, true));
+    assert_eq!((ghe.host.as_str(), ghe.roots.len(), ghe.public_read, ghe.takes_tokens), ("ghe.example", 1, true, true));
     assert_eq!(ghe.git.to_string(), "http://127.0.0.1:8080");
     assert_eq!(shown(ghe.credential.as_ref()), credential("command /etc/tidegate/bin/token, kept 60s"));
-    assert_eq!((github.host.as_str(), github.roots.len(), github.public_read), ("github.com", 0, false));
+    assert_eq!((github.host.as_str(), github.roots.len(), github.public_read, github.takes_tokens), ("github.com", 0, false, false));
     assert_eq!(github.git.to_string(), "https://github.com");
     assert_eq!(shown(github.credential.as_ref()), credential("command gh, kept 600s"));
     assert_eq!(config.warnings, []);
@@ -123,7 +127,7 @@ async fn a_credential_of_the_environment() {
     let rest = "[policy]\nfile = \"policy.toml\"\n[[github]]\nhost = \"github.com\"\ncredential = { env = \"TOKEN\" }\n";
     let config = load(&format!("[listen]\ngit = \"127.0.0.1:0\"\n{rest}"));
     let credential = config.github[0].credential.as_ref().unwrap();
-    assert_eq!(credential.secret().await.unwrap().expose(), TOKEN.as_bytes());
+    assert_eq!(credential.user().unwrap().secret().await.unwrap().expose(), TOKEN.as_bytes());
 }
 
 #[test]
@@ -235,6 +239,14 @@ fn what_a_session_may_do_with_repositories() {
 }
 
 #[test]
+fn words_of_a_grant_that_open_nothing_are_warned_of() {
+    let text = format!("{SESSION}{REPOSITORIES}").replace("[\"issues\", ", "[\"issue\", \"merge\", ");
+    let warnings = load(&text).warnings;
+    let told: Vec<_> = warnings.iter().map(ToString::to_string).filter(|told| told.contains("opens nothing")).collect();
+    assert!(matches!(told.as_slice(), [one] if one.contains("\"issue\" among \"grants\"")), "{told:?}");
+}
+
+#[test]
 fn an_admin_of_the_network() {
     let rest = "[policy]\nfile = \"policy.toml\"\n";
     let config = load(&format!("[listen]\nadmin = \"127.0.0.1:9000\"\ntoken_file = \"token\"\n{rest}"));
@@ -253,13 +265,26 @@ fn what_is_wrong_stands_with_its_place() {
 #[test]
 fn credentials_that_cannot_be_used() {
     let form = "a credential is 1 to 8192 visible ASCII characters on one line, and what";
+    let app = "\n  help: write app = { id = 12345, key_file = \"app.pem\" }";
     let sources = "\n  help: write { env = \"NAME\" }, { file = \"FILE\" } or { command = [\"gh\", \"auth\", \"token\"] }";
     for (written, column, expected) in [
         ("{ env = 'MISSING' }", 22, "the environment has no MISSING".to_owned()),
         ("{ env = 'SPACED' }", 22, format!("{form} SPACED holds is not")),
         ("{ file = 'missing' }", 23, "cannot read missing: no such file".to_owned()),
         ("{ file = 'two-lines' }", 23, format!("{form} two-lines holds is not")),
-        ("{ app = { id = 1 } }", 16, "unknown key \"app\"\n  help: this version does not have GitHub Apps".to_owned()),
+        ("{ app = { id = 1 } }", 22, format!("an App has an \"id\" and a \"key_file\"{app}")),
+        ("{ app = { id = 1, key_file = 'missing' } }", 43, "cannot read missing: no such file".to_owned()),
+        (
+            "{ app = { id = 1, key_file = 'ca.pem' } }",
+            43,
+            "ca.pem holds no private key of an App\n  help: download one in the App's settings: RSA, in PEM".to_owned(),
+        ),
+        ("{ app = { id = 0, key_file = 'ca.pem' } }", 29, "\"id\" must be a number from 1 to 4294967295".to_owned()),
+        (
+            "{ env = 'TOKEN', app = { id = 1, key_file = 'ca.pem' } }",
+            16,
+            "unknown key \"env\"\n  help: a credential comes from one place, and here that is an App".to_owned(),
+        ),
         ("{}", 14, format!("a credential comes from one place{sources}")),
         ("{ env = 'TOKEN', file = 'token' }", 14, format!("a credential comes from one place{sources}")),
         (
@@ -383,7 +408,7 @@ upload_url = "https://ghe.example/api/uploads/"
 ca_file = "ca.pem"
 credential = { command = ["bin/token"], max_age = "1m" }
 public_read = true
-foreign_credentials = "refuse"
+foreign_credentials = "public"
 [[github]]
 host = "github.com"
 credential = { command = ["gh", "auth", "token"] }
@@ -453,7 +478,7 @@ serve.toml:2:9: error: 0.0.0.0:3128 is open to other machines, and nobody is ask
         "LISTENgitt = true\nPOLICY",
         r#"
 serve.toml:3:1: error: unknown key "gitt"
-  help: the keys here are proxy, git, socks, transparent, dns, metrics, admin, token_file, session, require_session
+  help: the keys here are proxy, git, socks, transparent, dns, metrics, admin, token_file, session, require_session, bind_tokens
 "#,
     ),
     (
@@ -648,18 +673,16 @@ serve.toml:7:11: error: no base URL: "https://me@github.com"
 serve.toml:8:11: error: no certificate in empty.pem
   help: it begins with -----BEGIN CERTIFICATE-----
 serve.toml:9:1: error: unknown key "hots"
-  help: the keys here are host, git_url, api_url, upload_url, codeload_url, raw_url, ca_file, credential, public_read, foreign_credentials
+  help: the keys here are host, git_url, api_url, upload_url, codeload_url, raw_url, ca_file, credential, public_read, foreign_credentials, comment_footer
 serve.toml:11:8: error: sandboxes name a GitHub, and this is an address: 127.0.0.1
   help: write a name such as "github.com"; where it really is says git_url
 serve.toml:13:8: error: " " may not stand in a host, which is plain ASCII here: "a b"
   help: write a name such as "github.com"; where it really is says git_url
 serve.toml:16:15: error: "public_read" must be true or false, not an integer
-serve.toml:17:23: error: this version does not have foreign_credentials = "public"
-  help: write "refuse", the default: what a sandbox brought goes nowhere
 serve.toml:19:8: error: two [[github]] have the host "github.com"
   help: write a name such as "github.com"; where it really is says git_url
 serve.toml:20:23: error: no way to treat a token that a sandbox brought: ""
-  help: write "refuse", the default: what a sandbox brought goes nowhere
+  help: write "refuse", the default: what a sandbox brought goes nowhere; or "public": it serves for public reads
 "#,
     ),
     (
@@ -726,7 +749,7 @@ serve.toml:23:18: error: a token is 32 or more visible ASCII characters, and thi
 "#,
     ),
     (
-        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7, { delete = 1, tags = [] }]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\ncontent = {}\n[[session.repository]]\naccess = \"read\"\n",
+        "LISTENsession = \"s1\"\nPOLICY[[session]]\nid = \"s1\"\n[[session.repository]]\nname = \"octo/..\"\naccess = \"admin\"\npush = [\"a b\", 7, { delete = 1, tags = [] }]\nforce = \"yes\"\ngrants = [\"Wiki\"]\nwiki = true\nupstream_path = \"x\"\ncontent = { deny_paths = [\"/a\"], max_file = \"x\", x = 1 }\n[[session.repository]]\naccess = \"read\"\n",
         r#"
 serve.toml:9:8: error: the name of a repository is 1 to 100 letters, digits, "-", "_" and ".", and ".git" once: ".."
 serve.toml:10:10: error: no access: "admin"; write "read" or "write"
@@ -740,10 +763,13 @@ serve.toml:11:33: error: unknown key "tags"
 serve.toml:12:9: error: "force" must be true or false, not a string
 serve.toml:13:11: error: nothing that can be granted: "Wiki"; write one such as "pull_requests"
 serve.toml:14:1: error: unknown key "wiki"
-  help: the keys here are name, access, push, tags, bases, grants, create, update, force, delete, upstream_path
+  help: the keys here are name, access, push, tags, bases, grants, create, update, force, delete, upstream_path, content
 serve.toml:15:17: error: there is no repository at x: no such file; write the path of a bare repository or of a bundle
-serve.toml:16:1: error: unknown key "content"
-  help: this version does not look into what is pushed
+serve.toml:16:27: error: no path of a repository: "/a"; write one from its root such as ".github/**", where a level ** stands for any levels
+serve.toml:16:45: error: "max_file" names no size
+  help: write a number of octets, or one with B, KB, KiB, MB, MiB, GB or GiB: "1 MiB"
+serve.toml:16:50: error: unknown key "x"
+  help: the keys here are deny_paths, max_file, max_pack, refuse_secrets
 serve.toml:17:1: error: a repository has a "name"
   help: write name = "OWNER/NAME"
 "#,

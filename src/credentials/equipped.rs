@@ -12,7 +12,7 @@ use std::{
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::{Credential, FORM, Source, read_line};
+use super::{Credential, FORM, Source, read_line, withhold};
 use crate::{
     files::Stamps,
     policy::{CredentialSource, Policy, asking::HostWish},
@@ -103,6 +103,7 @@ impl Surroundings<'_> {
         let formless = |name: &Spanned<String>| (name.span(), format!("a credential is {FORM}, and what {} holds is not", name.get_ref()));
         match written {
             CredentialSource::Env(name) => {
+                withhold(name.get_ref());
                 let value = (self.variable)(name.get_ref());
                 let value = value.ok_or_else(|| (name.span(), format!("the environment has no {}", name.get_ref())))?;
                 let secret = read_line(&Zeroizing::new(value.into_encoded_bytes()));

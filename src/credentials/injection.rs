@@ -6,7 +6,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use zeroize::Zeroizing;
 
-use crate::{policy::Placement, secret::Secret, wire::masking::Masker};
+use crate::{
+    policy::Placement,
+    secret::Secret,
+    wire::{masking::Masker, secrets},
+};
 
 /// Puts a real credential into a request, in place of any other there, and never shown by `Debug`. `origin_form` is path and query;
 /// of the sandbox's own it has lost the key already.
@@ -41,6 +45,11 @@ pub(crate) fn authorize(headers: &mut HeaderMap, secret: &Secret) {
 /// The same as it takes it for its API (RFC 6750).
 pub(crate) fn authorize_api(headers: &mut HeaderMap, secret: &Secret) {
     insert(headers, &AUTHORIZATION, &Zeroizing::new([b"Bearer ", secret.expose()].concat()));
+}
+
+/// Whether what somebody shows looks like a token of GitHub's.
+pub(crate) fn is_github_token(shown: &Secret) -> bool {
+    secrets::is_github_token(shown.expose())
 }
 
 /// What takes these out of an answer.

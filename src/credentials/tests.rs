@@ -191,25 +191,6 @@ async fn a_failure_is_told_to_all_who_wait_and_soon_tried_again() {
     assert_eq!(runs(&directory).len(), 2);
 }
 
-#[test]
-fn threat_97_what_a_command_gave_is_used_no_longer_than_max_age_from_its_start() {
-    let begun = Instant::now();
-    let max_age = Duration::from_secs(600);
-    let after = |milliseconds| begun + Duration::from_millis(milliseconds);
-    let run = |outcome: Option<Outcome>| {
-        let (teller, ended) = watch::channel(outcome.map(|outcome| Ended { at: after(20_000), outcome }));
-        (Run { begun, ended }, teller)
-    };
-    let (given, _teller) = run(Some(Ok(Arc::new(Secret::new(SECRET)))));
-    assert_eq!([20_000, 599_999, 600_000].map(|at| given.holds(max_age, after(at))), [true, true, false]);
-    let (failed, _teller) = run(Some(Err(Problem::Malformed)));
-    assert_eq!([20_000, 20_999, 21_000].map(|at| failed.holds(max_age, after(at))), [true, true, false]);
-    let (lasting, teller) = run(None);
-    assert!(lasting.holds(max_age, after(900_000)));
-    drop(teller);
-    assert!(!lasting.holds(max_age, after(0)));
-}
-
 #[tokio::test]
 async fn threat_97_a_rotated_credential_takes_the_place_of_the_old_one() {
     let directory = TempDir::new().unwrap();

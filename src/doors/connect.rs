@@ -30,6 +30,7 @@ pub(crate) async fn serve(
     let mut asked = Asked::new(visitor.door, Kind::Connect);
     asked.method = Some("CONNECT".into());
     asked.reader = reader_of(head.values("accept"));
+    asked.look(&head.method, [&*head.target].into_iter(), head.fields());
     let mut subject = None;
     let opened = open(visitor, head, &mut asked, &mut subject).await;
     let opened = match opened {
@@ -58,7 +59,8 @@ async fn open(visitor: &Visitor, head: &Head, asked: &mut Asked, subject: &mut O
         Err(error) => return Err(Refusal::new(error.reason(), format!("The target of CONNECT was refused: {error}."))),
     };
     asked.destination = Some(destination.clone());
-    let subject = subject.insert(visitor.identify(|| presented(head.values("proxy-authorization"))).await?);
+    let subject =
+        subject.insert(visitor.identify(|| presented(head.values("proxy-authorization"))).await.map_err(|refusal| asked.explain(refusal))?);
     opened::open(&visitor.gate, subject, asked, destination, head.host.as_ref()).await
 }
 

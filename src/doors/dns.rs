@@ -11,6 +11,7 @@ use tokio::{
 
 use super::until;
 use crate::{
+    destination::Name,
     downstream::Bounded,
     metrics::{Door, Kind},
     passage::{Asked, Gate, Subject, Visitor},
@@ -104,7 +105,9 @@ async fn answer_to(gate: &Gate, subject: Result<Subject, Refusal>, message: &[u8
 /// What is asked for, where that could be read; the type of the question is its method.
 fn asked(question: Option<&Question>) -> Asked {
     let method = question.map(|question| question.type_name().into());
-    Asked { name: question.map(|question| question.name().clone()), method, ..Asked::new(Door::Dns, Kind::Dns) }
+    let mut asked = Asked { name: question.map(|question| question.name().clone()), method, ..Asked::new(Door::Dns, Kind::Dns) };
+    asked.look("", asked.name.clone().iter().map(Name::as_str), std::iter::empty());
+    asked
 }
 
 /// Reads a message behind the first octet of its length, within this time.

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     gateway::{self, Body},
+    github::RepositoryName,
     metrics::{Door, Kind},
-    passage::{Answered, Asked, Gate, Subject, Traffic, Visitor, reader_of},
+    passage::{Answered, Asked, Brought, Gate, Subject, Traffic, Visitor, reader_of},
     policy::{Facts, FilePermit, FilesPermit, RequestFacts, Way},
     reason::Reason,
     respond::Refusal,
@@ -54,6 +55,7 @@ pub(super) async fn answer(visitor: &Visitor, tunnel: &Tunnel, request: Request<
     asked.method = Some(request.method().as_str().into());
     asked.path = Some(request.uri().path().into());
     asked.reader = reader_of(request.headers().get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes));
+    asked.look_at(request.method().as_str(), request.uri(), request.headers());
     let served = match judge(gate, tunnel, &request, &mut asked) {
         Ok(None) => {
             let Answered { response, socket } = forward::answer(visitor, &tunnel.beyond, request).await;
@@ -127,26 +129,20 @@ pub(super) async fn read(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let Place { subject, traffic, shares_connection } = place;
-    check_credentials(gate, subject, request.headers())?;
+    let brought = check_credentials(gate, subject, request.headers(), Some(permit.repository().repository()))?;
     // Each stream holds a connection upstream, however many of them share one of the sandbox's.
     let held = if *shares_connection { Some(gate.within(subject.session.limits().exchange())?) } else { None };
-    let response = gateway::read_file(gate, subject, asked, permit, Traffic::part_of(traffic), request).await?;
+    let response = gateway::read_file(gate, subject, asked, permit, Traffic::part_of(traffic), brought, request).await?;
     Ok(response.map(|body| Sent { body, _held: held }.boxed_unsync()))
 }
 
-/// The tunnel says whose a request is, and what its sender adds goes nowhere. What is not the session's own token is refused
-/// rather than dropped: whoever sends it believes to act by it.
-pub(super) fn check_credentials(gate: &Gate, subject: &Subject, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).peekable();
-    if values.peek().is_none() {
-        return Ok(());
-    }
-    let token = presented(values).ok().flatten();
-    if token.is_some_and(|token| gate.sessions.is_own(&subject.session, &token, (gate.clock)())) {
-        return Ok(());
-    }
-    Err(Refusal::new(Reason::CredentialNotAllowed, FOREIGN))
+/// The connection says whose a request is, and what its sender shows besides is judged by itself: see [`Gate::judge_brought`].
+pub(super) fn check_credentials(
+    gate: &Gate,
+    subject: &Subject,
+    headers: &HeaderMap,
+    repository: Option<&RepositoryName>,
+) -> Result<Option<Brought>, Refusal> {
+    let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    gate.judge_brought(subject, presented(values), repository)
 }
-
-const FOREIGN: &str = "The request carries a credential that is not this session's token, and this proxy passes on none; \
-     send the request without it: the owner's credential is put in where the session has a grant.";

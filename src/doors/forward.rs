@@ -136,6 +136,7 @@ async fn exchange(
     }
     let (asks, request) = settle(request)?;
     asked.method = Some(request.method().as_str().into());
+    asked.look_at(request.method().as_str(), request.uri(), request.headers());
     let wanted = read(inside.destination(), inside.is_secure(), &request)?;
     asked.path = Some(wanted.origin_form.split('?').next().unwrap_or_default().into());
     asked.destination.clone_from(&wanted.destination);
@@ -143,11 +144,14 @@ async fn exchange(
         Inside::Tunnel(tunnel) => visitor.gate.again(&tunnel.subject)?,
         Inside::Listener => {
             let values = request.headers().get_all(header::PROXY_AUTHORIZATION);
-            visitor.identify(|| presented(values.iter().map(HeaderValue::as_bytes))).await?
+            visitor.identify(|| presented(values.iter().map(HeaderValue::as_bytes))).await.map_err(|refusal| asked.explain(refusal))?
         }
     });
     let Some(destination) = wanted.destination.filter(|destination| !is_pages(destination)) else {
-        return Ok(serving::page(&visitor.gate, subject, visitor.door, request, &wanted.origin_form).await?.map(Either::Left).into());
+        if asked.github_token.is_some() {
+            visitor.gate.record_leave(subject, asked)?;
+        }
+        return Ok(serving::page(visitor, subject, request, &wanted.origin_form).await?.map(Either::Left).into());
     };
     let (way, dialled, traffic) = match inside {
         Inside::Listener => (Way::Http, None, Arc::new(visitor.gate.traffic(subject))),
@@ -186,6 +190,11 @@ pub(super) fn settle(request: Request<Incoming>) -> Result<(Asks, Request<Incomi
 /// Path and query of a request inside the TLS of a tunnel, which may name no other destination.
 pub(super) fn read_inside(destination: &Destination, request: &Request<Incoming>) -> Result<Box<str>, Refusal> {
     Ok(read(Some(destination), true, request)?.origin_form)
+}
+
+/// The same of a plain request to a proxy.
+pub(super) fn read_plain(destination: &Destination, request: &Request<Incoming>) -> Result<Box<str>, Refusal> {
+    Ok(read(Some(destination), false, request)?.origin_form)
 }
 
 /// What a request names.

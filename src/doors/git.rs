@@ -1,4 +1,5 @@
-//! Git over HTTP (git's `http-protocol`): below `/git/OWNER/NAME` this is the server that git talks to.
+//! Git over HTTP (git's `http-protocol`): below `/git/OWNER/NAME` this is the server that git talks to, and below `/api/` the one that
+//! clients of GitHub's API talk to.
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Response<Body>
     let mut asked = asked(visitor.door);
     asked.method = Some(request.method().as_str().into());
     asked.path = Some(lfs::without_handle(request.uri().path()).into());
+    asked.look_at(request.method().as_str(), request.uri(), request.headers());
     let mut subject = None;
     match exchange(visitor, request, &mut asked, &mut subject).await {
         Ok(response) => response,
@@ -47,6 +49,8 @@ async fn exchange(
     let path = request.uri().path();
     if !is_page && (lfs::is_path(path) || path.starts_with(lfs::HANDLES)) {
         (asked.reader, asked.kind) = (Reader::Lfs, Kind::Lfs);
+    } else if !is_page && path.starts_with("/api/") {
+        (asked.reader, asked.kind) = (Reader::Api, Kind::Api);
     }
     let wanted = match visitor.gate.forge_hosts.read_route(request.method().as_str(), &origin_form) {
         Err(denial) if !is_page && denial.reason == Reason::BadRequest => return Err(denial.into()),
@@ -63,12 +67,19 @@ async fn exchange(
     if credentials.len() > 1 {
         return Err(Refusal::new(Reason::BadRequest, "Authorization was sent more than once."));
     }
-    let subject = subject.insert(visitor.identify(|| presented(credentials.into_iter())).await?);
+    let shown = || presented(credentials.iter().copied());
+    let subject = subject.insert(visitor.identify(shown).await.map_err(|refusal| asked.explain(refusal))?);
     if is_page {
-        let response = serving::page(&visitor.gate, subject, visitor.door, request, &origin_form).await?;
+        if asked.github_token.is_some() {
+            visitor.gate.record_leave(subject, asked)?;
+        }
+        let response = serving::page(visitor, subject, request, &origin_form).await?;
         return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
     }
-    gateway::serve(&visitor.gate, subject, asked, wanted?, visitor.gate.traffic(subject), request).await
+    let (gate, wanted) = (&visitor.gate, wanted?);
+    // Where nobody has to prove a session, what is shown says whose credential the sender means to use.
+    let brought = if gate.sessions.asks() { None } else { gate.judge_brought(subject, shown(), wanted.repository())? };
+    gateway::serve(gate, subject, asked, wanted, gate.traffic(subject), brought, request).await
 }
 
 /// Whether a request is for this proxy's own pages.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
+    forge,
     forward::{self, Inside, refuse_inside},
     intercept::{self, Beyond},
+    serving,
 };
 use crate::{
     destination::Destination,
     downstream::Downstream,
     limits::Slot,
     passage::{Asked, Ending, Gate, Subject, Visitor, is_pages, tunnel},
-    policy::{Interception, Protocol, Way},
+    policy::{ForgePermit, Interception, Protocol, Way},
     reason::Reason,
     respond::Refusal,
     upstream::Dialled,
@@ -28,6 +30,8 @@ pub(super) enum Opened {
     Tunnel(Dialled, Slot),
     /// TLS that ends here.
     Intercepted(Beyond, Slot),
+    /// Plain requests to the host of a GitHub.
+    Forge(ForgePermit, Slot),
 }
 
 /// Opens one to `destination`; `host` is named beside it, and has to be the same. The order is the contract's: policy, limits, address.
@@ -71,14 +75,23 @@ pub(super) async fn open(
 /// To a host of a GitHub or of its files: what may be done there is decided inside, by grants.
 async fn open_forge(gate: &Gate, subject: &Subject, asked: &Asked, host: Option<&HostField>, beyond: Beyond) -> Result<Opened, Refusal> {
     let interception = beyond.interception();
-    check_authority(gate, &interception)?;
+    let plain = match &beyond {
+        Beyond::Forge(permit) if permit.is_plain() => Some(permit.clone()),
+        Beyond::Upstream(..) | Beyond::Forge(_) | Beyond::Files(_) => None,
+    };
+    if plain.is_none() {
+        check_authority(gate, &interception)?;
+    }
     if let Some(host) = host {
         interception.expectation().decide_host(&host.destination(interception.destination().port))?;
     }
     gate.count_upstream(subject).await?;
     let slot = gate.within(subject.session.limits().tunnel())?;
     gate.record_leave(subject, asked)?;
-    Ok(Opened::Intercepted(beyond, slot))
+    Ok(match plain {
+        Some(permit) => Opened::Forge(permit, slot),
+        None => Opened::Intercepted(beyond, slot),
+    })
 }
 
 /// Whoever has to be read is never let through unread.
@@ -100,21 +113,29 @@ impl Opened {
         downstream: Downstream,
         draining: &watch::Receiver<bool>,
     ) {
-        let (destination, dialled, ending) = match self {
+        let (ending, stopped) = match self {
             Self::Tunnel(dialled, slot) => return tunnel(visitor, subject, asked, downstream, dialled, slot).await,
             Self::Intercepted(beyond, slot) => {
                 let opened = intercept::Opened { subject, asked, beyond, slot };
                 return intercept::serve(visitor, downstream, opened, draining).await;
             }
-            Self::Pages(destination) => (destination, None, None),
+            Self::Pages(destination) => {
+                let traffic = Arc::new(visitor.gate.traffic(&subject));
+                let inside = Inside::tunnel(subject.clone(), destination, None, traffic);
+                (None, forward::serve(visitor, downstream, inside, draining).await)
+            }
             Self::Http(dialled, slot) => {
                 let ending = Ending::new(&visitor.gate, &subject, &asked, Some(&dialled), slot);
-                (dialled.permit().destination().clone(), Some(dialled), Some(ending))
+                let (destination, traffic) = (dialled.permit().destination().clone(), Arc::clone(ending.traffic()));
+                let inside = Inside::tunnel(subject.clone(), destination, Some(dialled), traffic);
+                (Some(ending), forward::serve(visitor, downstream, inside, draining).await)
+            }
+            Self::Forge(permit, slot) => {
+                let ending = Ending::new(&visitor.gate, &subject, &asked, None, slot);
+                let inside = forge::Tunnel { permit, subject: subject.clone(), traffic: Arc::clone(ending.traffic()) };
+                (Some(ending), serving::serve(downstream, draining, |request| forge::answer(visitor, &inside, request)).await)
             }
         };
-        let traffic = ending.as_ref().map_or_else(|| Arc::new(visitor.gate.traffic(&subject)), |ending| Arc::clone(ending.traffic()));
-        let inside = Inside::tunnel(subject.clone(), destination, dialled, traffic);
-        let stopped = forward::serve(visitor, downstream, inside, draining).await;
         drop(ending);
         if let Some(stopped) = stopped {
             refuse_inside(visitor, &subject, &asked, stopped).await;

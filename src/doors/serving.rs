@@ -23,9 +23,8 @@ use tokio::{
 use super::until;
 use crate::{
     downstream::{Answering, Downstream},
-    metrics::Door,
     pages::{self, Visit},
-    passage::{Answered, Gate, Subject},
+    passage::{Answered, Subject, Visitor},
     reason::Reason,
     respond::Refusal,
     wire::http1::MAX_FIELDS,
@@ -81,12 +80,12 @@ where
 
 /// Answers a request for one of this proxy's own pages.
 pub(super) async fn page(
-    gate: &Gate,
+    visitor: &Visitor,
     subject: &Subject,
-    door: Door,
     request: Request<Incoming>,
     origin_form: &str,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
+    let (gate, door) = (&visitor.gate, visitor.door);
     gate.count_request(subject).await?;
     let method = request.method().clone();
     let bytes = gather(request.into_body()).await?;
@@ -96,6 +95,8 @@ pub(super) async fn page(
         sessions: &gate.sessions,
         owner: gate.owner,
         record: &|wish| gate.record_wish(subject, door, wish),
+        record_narrowing: &|| gate.record_narrowing(subject, door),
+        from: visitor.from().filter(|_| gate.bind_tokens),
         kept_since: gate.sessions.kept_since(),
         authority: &gate.authority,
         forge_hosts: &gate.forge_hosts,

@@ -9,6 +9,8 @@ use super::{
     until,
 };
 use crate::{
+    audit::Sighting,
+    credentials::is_github_token,
     destination::Destination,
     downstream::Downstream,
     metrics::Kind,
@@ -89,7 +91,9 @@ impl Talk<'_> {
             self.say(&PASSWORD_IS_ASKED).await?;
             self.stage = Stage::Password;
             let presented = self.take(socks::read_password).await?;
-            self.identify(presented.map(|presented| presented.token)).await?;
+            let token = presented.map(|presented| presented.token);
+            self.asked.github_token = token.as_ref().filter(|token| is_github_token(token)).map(|_| Sighting::Password);
+            self.identify(token).await?;
             self.say(&PASSWORD_IS_RIGHT).await?;
         } else {
             self.identify(None).await?;

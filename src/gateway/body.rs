@@ -1,14 +1,13 @@
 //! Bodies on their way through the gateway: counted, and back-pressured by whoever reads them.
 
 use std::{
-    error::Error as StdError,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
@@ -17,7 +16,8 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{content::Content, spool::Spool};
+pub(super) use super::inflated::BoxError;
+use super::{content::Content, inflated::Inflated, spool::Spool};
 use crate::{
     passage::{Ending, Metered, Patient, Spent, Traffic},
     respond::Refusal,
@@ -25,10 +25,8 @@ use crate::{
     upstream::BodyFault,
 };
 
-pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
-
 /// The body of one of git's requests.
-pub(super) type Asking = Patient<Incoming>;
+pub(super) type Asking = Inflated<Patient<Incoming>>;
 
 /// A body that goes to the sandbox: one of ours, or an upstream's.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -192,6 +190,42 @@ pub(super) async fn drain(mut body: Asking) {
         }
     };
     let _ = timeout(DRAINING, reading).await;
+}
+
+/// Why a body was not read to its end.
+pub(super) enum Unread {
+    TooLong,
+    Refused(Refusal),
+    Other(String),
+}
+
+/// A body to its end, of at most so many octets.
+pub(super) async fn read<B>(body: &mut B, most: usize) -> Result<Bytes, Unread>
+where
+    B: HttpBody<Data = Bytes, Error = BoxError> + Unpin,
+{
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.downcast::<BodyFault>() {
+            Ok(fault) => Unread::Refused(Refusal::new(fault.reason, fault.detail)),
+            Err(error) => Unread::Other(error.to_string()),
+        })?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        if read.len() + data.len() > most {
+            return Err(Unread::TooLong);
+        }
+        read.extend_from_slice(data);
+    }
+    Ok(read.freeze())
+}
+
+/// An answer to its end, or why not.
+pub(super) async fn collect(mut body: Body, most: usize) -> Result<Bytes, String> {
+    read(&mut body, most).await.map_err(|unread| match unread {
+        Unread::TooLong => format!("it is longer than {most} octets"),
+        Unread::Refused(refusal) => refusal.denial.detail,
+        Unread::Other(why) => why,
+    })
 }
 
 /// An upstream's body on its way to the sandbox, for as long as its session may have it.

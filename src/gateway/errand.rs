@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Visit,
     body::{Body, Upload},
-    identity::reveal,
+    spoken::Spoken,
 };
 use crate::{
     backend::{BackendError, Call},
@@ -24,7 +24,7 @@ use crate::{
         route::Kind,
     },
     passage::Forge,
-    policy::{PushPermit, RepositoryPermit, Whereabouts},
+    policy::{PushPermit, RepositoryPermit, Whereabouts, grant::Access},
     reason::Reason,
     respond::Refusal,
 };
@@ -103,6 +103,11 @@ impl Errand {
         matches!(&self.permit, Permit::Repository(permit) if permit.is_public())
     }
 
+    /// What its credential is for. Nobody is shown the refs for a push who may not write.
+    fn access(&self) -> Access {
+        Access::of(self.kind.service())
+    }
+
     /// The refs of which the upstream has to refuse what leaves a commit behind.
     fn forward_only(&self) -> &[RefName] {
         match &self.permit {
@@ -118,6 +123,9 @@ impl Errand {
 
     /// Asks, and gives back an answer that is git's.
     pub(super) async fn run(self, visit: &Visit<'_>, body: Upload) -> Result<Response<Body>, Trouble> {
+        if matches!(&self.permit, Permit::Push(permit) if permit.to_examine().is_some()) {
+            return Err(Refusal::new(Reason::PushNotJudgeable, UNEXAMINED).into());
+        }
         let granted = visit.subject.governing.grant.find(self.repository());
         let answer = if let Some(path) = granted.and_then(|granted| granted.upstream_path.as_deref()) {
             self.ask_disk(visit, path, body).await?
@@ -173,17 +181,24 @@ impl Errand {
     async fn ask_at(&self, visit: &Visit<'_>, forge: &Forge, at: &Whereabouts, body: Upload) -> Result<Asked, Refusal> {
         let mut request = self.request(&forge.git, at, body)?;
         let mut used = None;
-        if !self.is_public() {
-            let credential = visit.credential(forge, self.repository())?;
-            let secret = reveal(credential).await?;
+        if let Some(brought) = &visit.brought {
+            brought.authorize(request.headers_mut());
+        } else if !self.is_public() {
+            let secret = visit.secret(forge, self.repository(), self.access()).await?;
             authorize(request.headers_mut(), &secret);
-            used = Some((credential, secret));
+            used = Some(secret);
         }
         visit.gate.spend_head(visit.subject, request.method(), request.uri(), request.headers())?;
         let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
-        let answer = answer.map(|body| body.map_err(Into::into).boxed_unsync());
+        let answer = answer.map(|body| {
+            let body = body.map_err(Into::into).boxed_unsync();
+            match &used {
+                Some(secret) => Spoken::new(body, secret, self.kind.service()).boxed_unsync(),
+                None => body,
+            }
+        });
         let turned_away = used.filter(|_| answer.status() == StatusCode::UNAUTHORIZED);
-        let renewed = turned_away.is_some_and(|(credential, secret)| credential.forget(&secret));
+        let renewed = turned_away.is_some_and(|secret| visit.turned_away(forge, self.repository(), &secret));
         Ok(if renewed { Asked::Renewed(answer) } else { Asked::Answered(answer) })
     }
 
@@ -229,11 +244,16 @@ impl Errand {
         check_answer_type(self.kind, values(header::CONTENT_TYPE)).map_err(|error| {
             Refusal::new(Reason::UpstreamClosed, format!("{} gave an answer that is not git's: {error}.", upstream(visit)))
         })?;
-        let mut answer = Response::new(body);
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer_content_type(self.kind)));
-        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Ok(answer)
+        Ok(said(self.kind, body))
     }
+}
+
+/// An answer of git's.
+pub(super) fn said(kind: Kind, body: Body) -> Response<Body> {
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer_content_type(kind)));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
 }
 
 /// What an answer without what was asked for means. No word of its body is shown.
@@ -247,6 +267,10 @@ pub(super) fn explain(
     let upstream = upstream(visit);
     let trouble = |reason, text: String| Refusal { status: Some(status), ..Refusal::new(reason, text) };
     match status.as_u16() {
+        code @ (401 | 403) if visit.brought.is_some() => {
+            let text = format!("{upstream} answered {code} to the token that the sandbox brought; send the request without it.");
+            Refusal::new(Reason::CredentialNotAllowed, text)
+        }
         300..=399 => {
             let forge = visit.gate.forges.of(repository);
             let to = forge.and_then(|forge| read_moved(forge, headers)).filter(|to| to.path() != repository.path());
@@ -315,12 +339,17 @@ fn refuse_backend(error: &BackendError) -> Refusal {
 
 /// What the client calls itself, by which servers know it: one product and its version, too short to carry a token.
 pub(super) fn user_agent(headers: &HeaderMap) -> HeaderValue {
+    product(headers).unwrap_or(HeaderValue::from_static("git/2"))
+}
+
+/// The same; none where it calls itself nothing of the kind.
+pub(super) fn product(headers: &HeaderMap) -> Option<HeaderValue> {
     let spelled = |word: &str| {
         (1..=MAX_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };
     let product = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()?.split(' ').next()?.split_once('/'));
     let product = product.filter(|(name, version)| spelled(name) && spelled(version)).map(|(name, version)| format!("{name}/{version}"));
-    product.and_then(|product| HeaderValue::try_from(product).ok()).unwrap_or(HeaderValue::from_static("git/2"))
+    HeaderValue::try_from(product?).ok()
 }
 
 /// Most characters of a client's name, and of its version.
@@ -336,5 +365,6 @@ const MAX_WAIT: u64 = 3600;
 
 const TOO_MANY: &str = "This session has as many fetches and pushes of repositories on disk under way as it may have at once.";
 const NO_FORGE: &str = "This proxy knows of no GitHub; its operator configures one in [[github]].";
+const UNEXAMINED: &str = "This session's grant holds what a push contains to rules, and nobody has looked.";
 const REWIND: &str = "This session may update the ref only where no commit is left behind, and a push does not show that. \
      Push to a ref that is new.";

@@ -89,9 +89,11 @@ async fn admit(visit: &mut Visit<'_>, route: &Route) -> Result<RepositoryPermit,
     visit.gate.count_upstream(visit.subject).await?;
     let public_read = visit.gate.forge_hosts.public_read(&route.repository);
     let permit = decide_repository(&visit.subject.governing.grant, &route.repository, route.kind.service(), public_read)?;
+    let permit = if visit.brought.is_some() { permit.publicly()? } else { permit };
+    visit.check_public(&route.repository).await?;
     // Whoever may push has only read as yet.
     visit.asked.kind = metrics::Kind::Fetch;
-    visit.gate.record_leave(visit.subject, visit.asked)?;
+    visit.record_leave(&route.repository, permit.is_public())?;
     Ok(permit)
 }
 

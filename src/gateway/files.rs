@@ -1,6 +1,6 @@
 //! Files of a repository beside git: read where its GitHub has them, by the credential that git's requests go with.
 
-use std::future::pending;
+use std::{future::pending, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -20,20 +20,29 @@ use crate::{
         files::{Store, check_redirect},
     },
     passage::Forge,
-    policy::{FilePermit, Whereabouts},
+    policy::{FilePermit, Whereabouts, grant::Access},
     reason::Reason,
     respond::{Answer, Refusal},
+    secret::Secret,
 };
 
 /// Answers a request for a file.
 pub(super) async fn read(visit: &mut Visit<'_>, permit: FilePermit, request: Request<Asking>) -> Result<Response<Body>, Refusal> {
     visit.gate.count_upstream(visit.subject).await?;
+    let permit = if visit.brought.is_some() { permit.publicly()? } else { permit };
     let repository = permit.repository().repository();
     let granted = visit.subject.governing.grant.find(repository);
     if granted.is_some_and(|granted| granted.upstream_path.is_some()) {
         return Err(Refusal::new(Reason::PathNotAllowed, ON_DISK));
     }
-    visit.gate.record_leave(visit.subject, visit.asked)?;
+    visit.check_public(repository).await?;
+    // No credential goes with what is answered here, or with a release, which is a page of GitHub's own host that takes none.
+    let goes_with_one = permit.elsewhere().is_none() && permit.route().store != Store::Releases;
+    if goes_with_one {
+        visit.record_leave(repository, permit.repository().is_public())?;
+    } else {
+        visit.gate.record_leave(visit.subject, visit.asked)?;
+    }
     if let Some(host) = permit.elsewhere() {
         let location = format!("https://{}{}", host.as_str(), permit.route().path(repository.path()));
         return Ok(whole(Answer::redirect(&location)));
@@ -47,8 +56,24 @@ pub(super) async fn read(visit: &mut Visit<'_>, permit: FilePermit, request: Req
     judge(visit, &permit, answer).map(|answer| answer.map(|body| visit.download(body, standing(), pending()).boxed_unsync()))
 }
 
-/// Asks where it is. The request is built from what was understood, and from a few fields of the client's that choose between answers.
+/// Asks where it is, once more where the credential was turned away and there may be another.
 async fn ask(visit: &Visit<'_>, permit: &FilePermit, request: &Request<Asking>) -> Result<Response<Body>, Refusal> {
+    let (answer, shown) = ask_once(visit, permit, request).await?;
+    let repository = permit.repository().repository();
+    let turned_away = shown.filter(|_| answer.status() == StatusCode::UNAUTHORIZED);
+    match turned_away {
+        Some(secret) if visit.turned_away(forge(visit, repository)?, repository, &secret) => Ok(ask_once(visit, permit, request).await?.0),
+        Some(_) | None => Ok(answer),
+    }
+}
+
+/// The answer, and by which credential it came. The request is built from what was understood, and from a few fields of the client's that
+/// choose between answers.
+async fn ask_once(
+    visit: &Visit<'_>,
+    permit: &FilePermit,
+    request: &Request<Asking>,
+) -> Result<(Response<Body>, Option<Arc<Secret>>), Refusal> {
     let (repository, is_public) = (permit.repository().repository(), permit.repository().is_public());
     let forge = forge(visit, repository)?;
     let endpoint = endpoint(forge, permit.route().store).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, UNKNOWN))?;
@@ -61,13 +86,18 @@ async fn ask(visit: &Visit<'_>, permit: &FilePermit, request: &Request<Asking>) 
         target.parse().map_err(|error| Refusal::new(Reason::Internal, format!("The request to {endpoint} cannot be written: {error}.")))?;
     copy(request.headers(), asking.headers_mut(), &ASKED);
     asking.headers_mut().insert(header::USER_AGENT, user_agent(request.headers()));
-    // A release is a page of GitHub's own host, which takes no such credential.
-    if !is_public && permit.route().store != Store::Releases {
-        authorize_api(asking.headers_mut(), &*visit.secret(forge, repository).await?);
+    let takes_credential = permit.route().store != Store::Releases;
+    let mut shown = None;
+    if let Some(brought) = visit.brought.as_ref().filter(|_| takes_credential) {
+        brought.authorize_api(asking.headers_mut());
+    } else if !is_public && takes_credential {
+        let secret = visit.secret(forge, repository, Access::Read).await?;
+        authorize_api(asking.headers_mut(), &secret);
+        shown = Some(secret);
     }
     visit.gate.spend_head(visit.subject, asking.method(), asking.uri(), asking.headers())?;
     let answer = visit.gate.upstream.exchange(endpoint, &forge.tls, forge.timeouts, asking).await?;
-    Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+    Ok((answer.map(|body| body.map_err(Into::into).boxed_unsync()), shown))
 }
 
 fn endpoint(forge: &Forge, store: Store) -> Option<&Endpoint> {

@@ -9,14 +9,17 @@ use tokio::time::{Instant, timeout};
 
 use super::Visit;
 use crate::{
-    credentials::{Credential, authorize_api},
+    credentials::{GithubCredential, authorize_api},
     endpoint::Endpoint,
     github::{
         RepositoryName,
         identity::{self, Elsewhere, Identity},
     },
     passage::{Asking, Forge},
-    policy::{Whereabouts, base_of, decide_identity},
+    policy::{
+        Whereabouts, base_of, decide_identity,
+        grant::{Access, Bearer},
+    },
     reason::Reason,
     respond::Refusal,
     secret::Secret,
@@ -27,7 +30,7 @@ impl Visit<'_> {
     /// Where a granted repository is. The first answer of the API binds the session's grant to the repository that it tells of.
     pub(super) async fn locate(&self, forge: &Forge, repository: &RepositoryName) -> Result<Whereabouts, Refusal> {
         let base = base_of(repository);
-        let found = self.identify(forge, &base, Instant::now(), false).await;
+        let found = self.identify(forge, &base, &base, Instant::now(), false).await;
         self.decide(repository, &base, found.as_ref())
     }
 
@@ -41,14 +44,15 @@ impl Visit<'_> {
         named: Option<RepositoryName>,
     ) -> Result<Option<Whereabouts>, Refusal> {
         let (base, now) = (base_of(repository), Instant::now());
-        if let Some(found) = self.identify(forge, &base, now, true).await {
+        if let Some(found) = self.identify(forge, &base, &base, now, true).await {
             let whereabouts = self.decide(repository, &base, Some(&found))?;
             if whereabouts != *asked {
                 return Ok(Some(whereabouts));
             }
         }
         let Some((named, _bound)) = named.zip(self.subject.session.bound(&base)) else { return Ok(None) };
-        let Some(found) = self.identify(forge, &base_of(&named.at(base.host().cloned())), now, true).await else { return Ok(None) };
+        let named = base_of(&named.at(base.host().cloned()));
+        let Some(found) = self.identify(forge, &base, &named, now, true).await else { return Ok(None) };
         let whereabouts = self.decide(repository, &base, Some(&found))?;
         forge.identities.learn(&self.asking(&base), now, found).await;
         Ok(Some(whereabouts))
@@ -60,11 +64,19 @@ impl Visit<'_> {
         Ok(decide_identity(repository, bound, found)?)
     }
 
-    async fn identify(&self, forge: &Forge, name: &RepositoryName, now: Instant, again: bool) -> Option<Identity> {
+    /// Which repository a name is, by the credential for the one that is granted.
+    async fn identify(
+        &self,
+        forge: &Forge,
+        granted: &RepositoryName,
+        name: &RepositoryName,
+        now: Instant,
+        again: bool,
+    ) -> Option<Identity> {
         let api = forge.api.as_ref()?;
         let ask = || async {
-            let secret = self.secret(forge, name).await.ok()?;
-            timeout(PATIENCE, self.ask(forge, api, name, &secret)).await.ok().flatten()
+            let secret = self.secret(forge, granted, Access::Read).await.ok()?;
+            timeout(PATIENCE, self.ask(forge, api, (granted, name), secret)).await.ok().flatten()
         };
         forge.identities.find(&self.asking(name), now, again, ask).await
     }
@@ -76,7 +88,13 @@ impl Visit<'_> {
     }
 
     /// Follows the API to where it has the repository, and to no other host.
-    async fn ask(&self, forge: &Forge, api: &Endpoint, name: &RepositoryName, secret: &Secret) -> Option<Identity> {
+    async fn ask(
+        &self,
+        forge: &Forge,
+        api: &Endpoint,
+        (granted, name): (&RepositoryName, &RepositoryName),
+        mut secret: Arc<Secret>,
+    ) -> Option<Identity> {
         let beside = format!("api.{}", forge.host.as_str());
         let mut at = Elsewhere::Name(name.clone());
         for _ in 0..=MAX_REDIRECTS {
@@ -84,11 +102,15 @@ impl Visit<'_> {
             *request.uri_mut() = format!("{}{}", api.prefix, at.path()).parse().ok()?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
             request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("tidegate"));
-            authorize_api(request.headers_mut(), secret);
+            authorize_api(request.headers_mut(), &secret);
             let answer = self.gate.upstream.exchange(api, &forge.tls, forge.timeouts, request).await;
             let answer = answer.inspect_err(|error| tracing::info!(%error, repository = %name, "GitHub's API cannot be asked")).ok()?;
             if answer.status() == StatusCode::OK {
                 return identity::read(&gather(answer.into_body()).await?);
+            }
+            if answer.status() == StatusCode::UNAUTHORIZED && self.turned_away(forge, granted, &secret) {
+                secret = self.secret(forge, granted, Access::Read).await.ok()?;
+                continue;
             }
             if !answer.status().is_redirection() {
                 tracing::info!(status = %answer.status(), repository = %name, "GitHub's API tells nothing of a repository");
@@ -101,22 +123,44 @@ impl Visit<'_> {
     }
 
     /// The credential for a granted repository: the session's own for its host, or else the host's.
-    pub(super) fn credential<'c>(&'c self, forge: &'c Forge, repository: &RepositoryName) -> Result<&'c Arc<Credential>, Refusal> {
+    fn credential<'c>(&'c self, forge: &'c Forge, repository: &RepositoryName) -> Result<&'c Arc<GithubCredential>, Refusal> {
         let own = self.subject.governing.credentials.get(&repository.host().cloned());
         own.or(forge.credential.as_ref()).ok_or_else(|| Refusal::new(Reason::CredentialUnavailable, NO_CREDENTIAL))
     }
 
-    /// What it says.
-    pub(super) async fn secret(&self, forge: &Forge, repository: &RepositoryName) -> Result<Arc<Secret>, Refusal> {
-        reveal(self.credential(forge, repository)?).await
+    /// Whose credential goes with requests to a granted repository, where there is one.
+    pub(super) fn bearer(&self, repository: &RepositoryName) -> Option<Bearer> {
+        let forge = self.gate.forges.of(repository)?;
+        Some(self.credential(forge, repository).ok()?.bearer())
     }
-}
 
-pub(super) async fn reveal(credential: &Credential) -> Result<Arc<Secret>, Refusal> {
-    credential.secret().await.map_err(|error| {
-        tracing::error!(%error, "a real credential cannot be had");
-        Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
-    })
+    /// What goes with a request to a granted repository: [`Access::Write`] for what was judged to write and for what GitHub shows only to
+    /// who may write, [`Access::Read`] for everything else.
+    ///
+    /// # Errors
+    /// [`Reason::CredentialUnavailable`].
+    pub(super) async fn secret(&self, forge: &Forge, repository: &RepositoryName, access: Access) -> Result<Arc<Secret>, Refusal> {
+        match &**self.credential(forge, repository)? {
+            // One that a person or a program gave is what it is.
+            GithubCredential::User(user) => user.secret().await.map_err(|error| {
+                tracing::error!(%error, "a real credential cannot be had");
+                Refusal::new(Reason::CredentialUnavailable, NOT_TO_BE_HAD)
+            }),
+            GithubCredential::App(app) => self.token(app, repository, access).await.map_err(|error| {
+                tracing::error!(%error, %repository, "a real credential cannot be had");
+                Refusal::new(Reason::CredentialUnavailable, error.public(repository))
+            }),
+        }
+    }
+
+    /// Notes that an upstream answered 401 to what [`Self::secret`] gave. Whether there may be another now, so that it is worth asking
+    /// once more.
+    pub(super) fn turned_away(&self, forge: &Forge, repository: &RepositoryName, secret: &Secret) -> bool {
+        self.credential(forge, repository).is_ok_and(|credential| match &**credential {
+            GithubCredential::User(user) => user.forget(secret),
+            GithubCredential::App(_) => self.subject.session.tokens().forget(secret),
+        })
+    }
 }
 
 /// A body in bounded size.
@@ -130,7 +174,7 @@ async fn gather(body: ResponseBody) -> Option<BytesMut> {
 
 /// For all that is asked of an API on account of one request, which waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Most times that an API sends us on.
+/// Most times that an API sends us on, or has us come with another token.
 const MAX_REDIRECTS: usize = 3;
 
 const NO_CREDENTIAL: &str = "There is no credential for this repository; the operator configures one in [[github]] or for the session.";

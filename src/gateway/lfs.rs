@@ -5,26 +5,29 @@ mod batch;
 mod locks;
 mod transfer;
 
-use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 
 pub(super) use self::transfer::transfer;
 use super::{
     Visit,
-    body::{Asking, Body, BoxError, Download, Upload, drain},
+    body::{Asking, Body, Download, Unread, Upload, collect, drain, read},
     errand::{explain, forge, upstream, user_agent, wait},
 };
 use crate::{
-    credentials::authorize,
+    credentials::{authorize, masker},
     github::{
         RepositoryName,
         denied::Denied,
         lfs::{CONTENT_TYPE, Call, LfsError, MAX_ANSWER, MAX_REQUEST, Way},
     },
-    policy::{LfsAct, LfsPermit, Whereabouts, decide_lfs},
+    policy::{LfsAct, LfsPermit, Whereabouts, decide_lfs, grant::Access},
     reason::Reason,
     respond::Refusal,
+    secret::Secret,
     sessions::transfers::Transfer,
 };
 
@@ -58,6 +61,15 @@ struct Question {
 struct Reply {
     status: StatusCode,
     body: Bytes,
+    /// The credential that it was asked by.
+    used: Option<Arc<Secret>>,
+}
+
+impl Reply {
+    /// What was written of it for a sandbox, without that credential.
+    fn told(&self, written: Vec<u8>) -> Vec<u8> {
+        masker(self.used.as_slice()).mask(&written).unwrap_or(written)
+    }
 }
 
 /// Decides, and records what is allowed.
@@ -65,7 +77,9 @@ async fn admit(visit: &mut Visit<'_>, repository: &RepositoryName, act: &LfsAct)
     visit.gate.count_upstream(visit.subject).await?;
     let public_read = visit.gate.forge_hosts.public_read(repository);
     let permit = decide_lfs(&visit.subject.governing.grant, repository, act, public_read)?;
-    visit.gate.record_leave(visit.subject, visit.asked)?;
+    let permit = if visit.brought.is_some() { permit.publicly()? } else { permit };
+    visit.check_public(repository).await?;
+    visit.record_leave(repository, permit.is_public())?;
     Ok(permit)
 }
 
@@ -77,6 +91,9 @@ async fn admit_transfer(visit: &Visit<'_>, transfer: &Transfer) -> Result<LfsPer
         Way::Download => LfsAct::Read,
         Way::Upload | Way::Verify => LfsAct::Upload(transfer.reference.clone()),
     };
+    if visit.brought.is_some() && !transfer.is_public {
+        return Err(Refusal::new(Reason::CredentialNotAllowed, NOT_LENT));
+    }
     let public_read = transfer.is_public && visit.gate.forge_hosts.public_read(&transfer.repository);
     Ok(decide_lfs(&visit.subject.governing.grant, &transfer.repository, &act, public_read)?)
 }
@@ -101,18 +118,27 @@ async fn ask(visit: &Visit<'_>, headers: &HeaderMap, question: Question, wanted:
     }
     let standing = visit.standing_upload(&permit);
     let asking = async {
-        if !permit.is_public() {
-            authorize(request.headers_mut(), &*visit.secret(forge, repository).await?);
+        let mut used = None;
+        if let Some(brought) = &visit.brought {
+            brought.authorize(request.headers_mut());
+        } else if !permit.is_public() {
+            let secret = visit.secret(forge, repository, Access::of(permit.service())).await?;
+            authorize(request.headers_mut(), &secret);
+            used = Some(secret);
         }
         visit.gate.spend_head(visit.subject, request.method(), request.uri(), request.headers())?;
         let answer = visit.gate.upstream.exchange(&forge.git, &forge.tls, forge.timeouts, request).await?;
         let (head, body) = answer.into_parts();
+        if let Some(secret) = used.as_ref().filter(|_| head.status == StatusCode::UNAUTHORIZED) {
+            // A client that asks again comes with another one.
+            visit.turned_away(forge, repository, secret);
+        }
         let encoded = head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
         if !wanted.contains(&head.status.as_u16()) || encoded {
             return Err(trouble(visit, &permit, head.status, &head.headers));
         }
         let body = collect(body.map_err(Into::into).boxed_unsync(), MAX_ANSWER).await.map_err(|why| unusable(visit, &why))?;
-        Ok(Reply { status: head.status, body })
+        Ok(Reply { status: head.status, body, used })
     };
     tokio::select! {
         biased;
@@ -160,39 +186,11 @@ async fn gather(request: Request<Asking>) -> Result<Bytes, Refusal> {
             drain(body).await;
             Err(match unread {
                 Unread::TooLong => Refusal::new(Reason::BodyTooLarge, TOO_LONG),
+                Unread::Refused(refusal) => refusal,
                 Unread::Other(why) => Refusal::new(Reason::BadRequest, format!("The request to Git LFS could not be read: {why}.")),
             })
         }
     }
-}
-
-enum Unread {
-    TooLong,
-    Other(String),
-}
-
-/// A body to its end, of at most so many octets.
-async fn read<B>(body: &mut B, most: usize) -> Result<Bytes, Unread>
-where
-    B: http_body::Body<Data = Bytes, Error = BoxError> + Unpin,
-{
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unread::Other(error.to_string()))?;
-        let data = frame.data_ref().map_or(&[][..], |data| data);
-        if read.len() + data.len() > most {
-            return Err(Unread::TooLong);
-        }
-        read.extend_from_slice(data);
-    }
-    Ok(read.freeze())
-}
-
-async fn collect(mut body: Body, most: usize) -> Result<Bytes, String> {
-    read(&mut body, most).await.map_err(|unread| match unread {
-        Unread::TooLong => format!("it is longer than {most} octets"),
-        Unread::Other(why) => why,
-    })
 }
 
 fn malformed(error: &LfsError) -> Refusal {
@@ -210,5 +208,6 @@ fn answer(visit: &Visit<'_>, status: StatusCode, written: Vec<u8>) -> Response<B
     response
 }
 
+const NOT_LENT: &str = "This link was not given for what the sandbox's own token reads: ask for it without that token.";
 const NOT_TYPED: &str = "it has the content type application/vnd.git-lfs+json and no encoding";
 const TOO_LONG: &str = "A request to Git LFS has at most a MiB; ask for fewer objects at once.";

@@ -1,31 +1,31 @@
 //! A push: its list of commands is read and judged as a whole before a byte of it goes up, and refused as git refuses one.
 
-use std::fmt::Write as _;
-
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use tokio::time::{Duration, timeout};
 
 use super::{
-    Visit, ancestry,
+    Visit,
     body::{Asking, Body, Upload, drain},
     check_body, default_branch,
-    errand::{Errand, Trouble},
-    spool::Spool,
-    trouble, whole,
+    errand::said,
+    keeping::{Keeping, boxed_shelf},
+    progress, publicly,
+    pushing::{NotPushed, Pushing, Terms, answer_refused, looking, refuse},
+    whole,
 };
 use crate::{
     github::{
-        RepositoryName, Service, answer_content_type,
+        ContentEncoding, RepositoryName, Service,
         push::{Capabilities, CommandList, Prelude, PreludeReader},
         report,
         route::{Kind, Route},
     },
-    policy::{DefaultBranch, Denial, PushDenial, PushPermit, RefChange, decide_push, depends_on_default},
+    pack::PackReader,
+    policy::{DefaultBranch, PushPermit, RefChange, decide_push, depends_on_default},
     reason::Reason,
-    respond::{self, Answer, Refusal},
-    sessions::Turn,
+    respond::Refusal,
     upstream::BodyFault,
 };
 
@@ -34,7 +34,11 @@ pub(super) async fn serve(visit: &mut Visit<'_>, route: &Route, request: Request
     let checked = check_body(Service::ReceivePack, &request);
     let (headers, mut body) = (request.headers().clone(), request.into_body());
     let read = match checked {
-        Ok(_) => read_prelude(&mut body).await,
+        Ok(encoding) => {
+            // What was not read was not judged, and what is sent on is what was judged.
+            body = if encoding == ContentEncoding::Gzip { body.without_gzip() } else { body };
+            read_prelude(&mut body).await
+        }
         Err(refusal) => Err(Unread { refusal, capabilities: None }),
     };
     match read {
@@ -99,10 +103,7 @@ async fn ends(body: &mut Asking) -> bool {
 
 /// git asks before a long push whether it will be let in, with a list that is empty.
 fn nothing_to_do() -> Response<Body> {
-    let mut answer = Response::new(http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync());
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(RESULT));
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    answer
+    said(Kind::Rpc(Service::ReceivePack), http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync())
 }
 
 async fn push(
@@ -122,7 +123,7 @@ async fn push(
     } else {
         Err(Refusal::new(Reason::BadRequest, SURPLUS).into())
     };
-    let Judged { permit, changes, default, turn, kept } = match judged {
+    let Judged { permit, terms, kept } = match judged {
         Ok(judged) => judged,
         Err(not_pushed) => {
             // On record before the rest of the upload is read: that may take as long as its sender likes.
@@ -131,65 +132,39 @@ async fn push(
             return answer;
         }
     };
-    let errand = Errand::push(permit, headers);
-    let (upload, rest, spent) = match kept {
-        Some(spool) => Upload::kept(list.to_bytes().into(), spool, &visit.traffic),
-        None => Upload::new([&*list.to_bytes(), &behind].concat().into(), body, &visit.traffic),
-    };
-    let mut spent = Box::pin(spent.refusal());
-    let standing = |visit: &Visit<'_>| visit.standing_push(repository, &changes, &default);
-    let answer = tokio::select! {
-        biased;
-        refusal = standing(visit).withdrawn() => Err(Trouble::from(refusal)),
-        refusal = &mut spent => Err(Trouble::from(refusal)),
-        answer = errand.run(visit, upload) => answer,
-    };
-    match answer {
-        Ok(answer) => {
-            let standing = standing(visit);
-            Ok(answer.map(|body| visit.download(body, standing, spent).during(turn).after(rest).boxed_unsync()))
+    let pushing = Pushing { repository: repository.clone(), headers: headers.clone(), list, terms };
+    match kept {
+        None => {
+            let upload = Upload::new([&*pushing.list.to_bytes(), &behind].concat().into(), body, &visit.traffic);
+            pushing.send(visit, permit, upload).await
         }
-        Err(Trouble { refusal, answered }) => {
-            // From here on nothing more is sent.
-            let left = rest.left().await;
-            // After something was sent, only who is told that it was refused, or is to be elsewhere, or who did not send the rest,
-            // knows that nothing was done.
-            let is_refused = answered.is_some_and(|status| status.is_client_error() || status.is_redirection());
-            let answer = if visit.traffic.up() == 0 || is_refused || refusal.reason() == Reason::BudgetExhausted {
-                answer_refused(visit, &list, NotPushed::Refused(refusal))
-            } else {
-                Ok(whole(answer_unknown(visit, &list, refusal)))
-            };
-            if let Some(left) = left {
-                drain(left).await;
-            }
-            answer
+        Some(kept) => {
+            let (capabilities, stay) = (pushing.list.capabilities.clone(), visit.stay());
+            progress::keep_waiting(&capabilities, pushing.conclude(stay, permit, kept)).await
         }
     }
 }
 
-/// A push that may go on.
+/// A push that may go on, but for what has to be looked through.
 struct Judged {
     permit: PushPermit,
-    /// At worst, as far as it is not known better.
-    changes: Vec<RefChange>,
-    /// As it was known.
-    default: DefaultBranch,
-    /// Until its answer is over no other push of the session's changes these refs.
-    turn: Turn,
-    /// The pack, where all of it had to be read first.
-    kept: Option<Spool>,
+    terms: Terms,
+    /// The pack, where it has to be looked through first.
+    kept: Option<Keeping>,
 }
 
-/// Decides once it is this push's turn, and records what is allowed.
+/// Decides once it is this push's turn. Keeps the pack where it has to be looked through; otherwise records what is allowed.
 async fn judge(
-    visit: &Visit<'_>,
+    visit: &mut Visit<'_>,
     repository: &RepositoryName,
     list: &CommandList,
     headers: &HeaderMap,
     behind: &Bytes,
     body: &mut Asking,
 ) -> Result<Judged, NotPushed> {
+    if visit.brought.is_some() {
+        return Err(Refusal::new(Reason::CredentialNotAllowed, publicly::READS_ALONE).into());
+    }
     visit.gate.count_upstream(visit.subject).await?;
     let grant = &visit.subject.governing.grant;
     let changes: Vec<_> = list.updates.iter().map(RefChange::from).collect();
@@ -205,83 +180,44 @@ async fn judge(
     let changes: Vec<_> = changes.into_iter().map(at_worst).collect();
     let on_disk = grant.find(repository).is_some_and(|granted| granted.upstream_path.is_some());
     // The git of this machine verifies that itself.
-    let (permit, kept) = if permit.to_verify().is_empty() || on_disk {
-        (permit, None)
-    } else {
+    let is_to_prove = !permit.to_verify().is_empty() && !on_disk;
+    let kept = if permit.to_examine().is_some() || is_to_prove {
         let standing = visit.standing_push(repository, &changes, &default);
-        let (permit, spool) = tokio::select! {
+        let kept = tokio::select! {
             biased;
             refusal = standing.withdrawn() => return Err(refusal.into()),
-            proved = ancestry::prove(visit, repository, list, headers, permit, behind, body) => proved?,
+            kept = keep(visit, list, &permit, behind, body) => kept?,
         };
-        (permit, Some(spool))
+        Some(kept)
+    } else {
+        visit.record_leave(repository, false)?;
+        None
     };
-    visit.gate.record_leave(visit.subject, visit.asked)?;
-    Ok(Judged { permit, changes, default, turn, kept })
+    Ok(Judged { permit, terms: Terms { is_to_prove, changes, default, turn }, kept })
+}
+
+/// Keeps a pack, and reads of it what is to be judged.
+async fn keep(visit: &Visit<'_>, list: &CommandList, permit: &PushPermit, behind: &Bytes, body: &mut Asking) -> Result<Keeping, Refusal> {
+    let format = list.capabilities.object_format();
+    let (reader, most) = match permit.to_examine() {
+        Some(rules) => (PackReader::examining(format, looking(visit, rules)?, boxed_shelf(visit)?), MAX_EXAMINED),
+        None => (PackReader::new(format), MAX_PROVED),
+    };
+    Keeping::of_push(visit, reader, most)?.gather(behind, body).await
 }
 
 fn busy(text: &str) -> Refusal {
     Refusal { retry_after: Some(FOR_A_TURN), ..Refusal::new(Reason::TooManyConnections, text) }
 }
 
-/// Why no ref changes.
-enum NotPushed {
-    Denied(Box<PushDenial>),
-    Refused(Refusal),
-}
-
-impl From<Box<PushDenial>> for NotPushed {
-    fn from(denial: Box<PushDenial>) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Refusal> for NotPushed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-/// Tells for each ref why it does not change; without git's own words for it where the client did not ask for them.
-fn answer_refused(visit: &Visit<'_>, list: &CommandList, not_pushed: NotPushed) -> Result<Response<Body>, Refusal> {
-    let (refusal, refs) = match not_pushed {
-        NotPushed::Denied(denial) => (Refusal::from(Box::new(Denial::from(&*denial))), denial.refs),
-        NotPushed::Refused(refusal) => {
-            let unsent = trouble::unsent(&refusal).filter(|_| visit.traffic.up() == 0);
-            let is_unsent = unsent.is_some();
-            let words = unsent.unwrap_or_else(|| {
-                let mut words = format!("{}: not attempted", refusal.reason());
-                if let Some(status) = refusal.status {
-                    let _ = write!(words, ", the upstream answered {}", status.as_u16());
-                }
-                words
-            });
-            let refs = list.updates.iter().map(|update| (update.name.clone(), words.clone())).collect();
-            (if is_unsent { trouble::of_push(refusal, list.has_pack()) } else { refusal }, refs)
-        }
-    };
-    let refs = refs.iter().map(|(name, words)| (name, words.as_str()));
-    match report::refusal(&list.capabilities, refs, &respond::advice(&refusal, visit.gate.owner)) {
-        Some(body) => Ok(whole(refuse(visit, refusal, body))),
-        None => Err(refusal),
-    }
-}
-
-fn answer_unknown(visit: &Visit<'_>, list: &CommandList, refusal: Refusal) -> Answer {
-    let text = format!("{} Whether the push took effect is not known: ask with git ls-remote before pushing again.", refusal.denial.detail);
-    let body = report::interrupted(&list.capabilities, &text).unwrap_or_default();
-    visit.gate.refuse_begun(visit.subject, visit.asked, &visit.traffic, refusal, RESULT, body)
-}
-
-fn refuse(visit: &Visit<'_>, refusal: Refusal, body: Vec<u8>) -> Answer {
-    visit.gate.refuse_natively(visit.subject, visit.asked, refusal, RESULT, body)
-}
-
-const RESULT: &str = answer_content_type(Kind::Rpc(Service::ReceivePack));
-
 const SURPLUS: &str = "The push only deletes, and something follows its list of commands.";
 
 /// Longest that a push waits for another one of its session to the same ref.
 const FOR_A_TURN: Duration = Duration::from_secs(20);
+
+/// Largest pack that is kept until its commits were walked through.
+const MAX_PROVED: u64 = 512 << 20;
+/// The same where all that it holds is looked through: GitHub takes no larger one.
+const MAX_EXAMINED: u64 = 2 << 30;
 
 const ANOTHER_PUSH: &str = "Another push of this session to the same ref is still under way; push again once it is over.";

@@ -1,15 +1,17 @@
-//! An upload that is kept until it is judged: in a file without a name, so that it is gone with whoever holds it.
+//! An upload that is kept until it is judged, and what is looked at beside it: in a file without a name, so that it is gone with whoever holds it.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::pack::Shelf;
 
 /// Octets that may be kept at once, by all uploads together that are kept there.
 pub(super) struct Room {
@@ -84,6 +86,16 @@ impl Spool {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(piece.into())
+    }
+}
+
+impl Shelf for Spool {
+    fn put(&mut self, octets: &[u8]) -> Option<()> {
+        self.write(octets).inspect_err(|error| tracing::warn!(%error, "what is looked at of a push cannot be kept")).ok()
+    }
+
+    fn get(&self, offset: u64, into: &mut [u8]) -> Option<usize> {
+        self.file.read_at(into, offset).inspect_err(|error| tracing::error!(%error, "what was kept of a push cannot be read")).ok()
     }
 }
 

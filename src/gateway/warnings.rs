@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::time::{Duration, timeout};
 
-use super::{Visit, body::Upload, default_branch, errand::Errand};
+use super::{Scheme, Visit, body::Upload, default_branch, errand::Errand};
 use crate::{
     github::{
         ProtocolVersion, Service, ls_refs,
@@ -29,7 +29,7 @@ pub(crate) async fn of_grant(gate: &Arc<Gate>, session: &Arc<Session>) -> Vec<St
         for granted in subject.governing.grant.repositories().iter().take(MAX_REPOSITORIES) {
             let mut asked = Asked::new(Door::Admin, Kind::Fetch);
             let traffic = Arc::new(gate.traffic(&subject));
-            let visit = Visit { gate, subject: &subject, asked: &mut asked, traffic };
+            let visit = Visit { gate, subject: &subject, asked: &mut asked, traffic, brought: None, scheme: Scheme::Https };
             of_repository(&visit, granted, &mut warnings).await;
         }
     };

@@ -1,4 +1,4 @@
-//! Commits, fetched by ourselves: one command of version 2 to `git-upload-pack` (git's `gitprotocol-v2`, `fetch`) and what comes back.
+//! Commits and trees, fetched by ourselves: one command of version 2 to `git-upload-pack` (git's `gitprotocol-v2`, `fetch`) and what comes back.
 
 use std::fmt;
 
@@ -11,6 +11,30 @@ use super::{
 
 /// The body of a request for a pack of the commits that `wants` contain and `have` does not, without trees and blobs.
 pub fn commits(format: ObjectFormat, wants: &[ObjectId], have: &ObjectId) -> Vec<u8> {
+    request(format, &["filter tree:0"], wants, std::slice::from_ref(have))
+}
+
+/// The same of all the commits that these contain.
+pub fn whole_history(format: ObjectFormat, wants: &[ObjectId]) -> Vec<u8> {
+    request(format, &["filter tree:0"], wants, &[])
+}
+
+/// The same with trees, of the commits that `wants` contain and none of `haves` does.
+pub fn history(format: ObjectFormat, wants: &[ObjectId], haves: &[ObjectId]) -> Vec<u8> {
+    request(format, &["filter blob:none"], wants, haves)
+}
+
+/// Of these commits alone, each with its own tree and none below that.
+pub fn roots(format: ObjectFormat, wants: &[ObjectId]) -> Vec<u8> {
+    request(format, &["deepen 1", "filter tree:1"], wants, &[])
+}
+
+/// Of these trees and blobs alone.
+pub fn objects(format: ObjectFormat, wants: &[ObjectId]) -> Vec<u8> {
+    request(format, &["filter tree:0"], wants, &[])
+}
+
+fn request(format: ObjectFormat, arguments: &[&str], wants: &[ObjectId], haves: &[ObjectId]) -> Vec<u8> {
     let mut out = Vec::new();
     let line = |text: &str, out: &mut Vec<u8>| pkt_line::write(text.as_bytes(), out);
     line("command=fetch\n", &mut out);
@@ -18,17 +42,21 @@ pub fn commits(format: ObjectFormat, wants: &[ObjectId], have: &ObjectId) -> Vec
     out.extend_from_slice(b"0001");
     line("no-progress\n", &mut out);
     line("ofs-delta\n", &mut out);
-    line("filter tree:0\n", &mut out);
+    for argument in arguments {
+        line(&format!("{argument}\n"), &mut out);
+    }
     for id in wants {
         line(&format!("want {id}\n"), &mut out);
     }
-    line(&format!("have {have}\n"), &mut out);
+    for id in haves {
+        line(&format!("have {id}\n"), &mut out);
+    }
     line("done\n", &mut out);
     out.extend_from_slice(pkt_line::FLUSH);
     out
 }
 
-/// Reads the answer while its octets arrive: `packfile`, then a pack in bands, then a flush.
+/// Reads the answer while its octets arrive: where history is cut off, if it is, then `packfile`, a pack in bands, and a flush.
 #[derive(Debug, Default)]
 pub struct Answer {
     state: State,
@@ -38,6 +66,7 @@ pub struct Answer {
 enum State {
     #[default]
     Start,
+    Cut,
     Pack,
     Over,
 }
@@ -49,6 +78,9 @@ impl Answer {
         while let Some((line, end)) = pkt_line::read(bytes, used, usize::MAX)? {
             used = end;
             match (&self.state, line) {
+                (State::Start, PacketLineRef::Data(b"shallow-info\n" | b"shallow-info")) => self.state = State::Cut,
+                (State::Cut, PacketLineRef::Data(_)) => {}
+                (State::Cut, PacketLineRef::Delimiter) => self.state = State::Start,
                 (State::Start, PacketLineRef::Data(b"packfile\n" | b"packfile")) => self.state = State::Pack,
                 (State::Pack, PacketLineRef::Data(line)) => match line.split_first() {
                     Some((1, piece)) => pieces.push(piece),
@@ -75,7 +107,7 @@ impl From<LineError> for AnswerError {
 
 impl fmt::Display for AnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the upstream does not answer with the commits that it was asked for")
+        f.write_str("the upstream does not answer with what it was asked for")
     }
 }
 
@@ -99,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_is_answered() {
-        let whole = [&line(b"packfile\n")[..], &line(b"\x01PA"), &line(b"\x02words"), &line(b"\x01CK"), b"0000"].concat();
+        let cut = [&line(b"shallow-info\n")[..], &line(&[b"shallow ", &[b'1'; 40][..]].concat()), b"0001"].concat();
+        let whole = [&cut[..], &line(b"packfile\n"), &line(b"\x01PA"), &line(b"\x02words"), &line(b"\x01CK"), b"0000"].concat();
         for piece in [1, 3, whole.len()] {
             let (mut answer, mut pack, mut waiting) = (Answer::default(), Vec::new(), Vec::new());
             for piece in whole.chunks(piece) {

@@ -13,15 +13,12 @@ pub enum ContentEncoding {
 }
 
 impl ContentEncoding {
-    /// Reads `Content-Encoding`: every value the request has, in order. git compresses what it sends to fetch, never a push, and
-    /// a push that is not read is not judged.
+    /// Reads `Content-Encoding`: every value the request has, in order. git compresses what it sends to fetch, `JGit` a push as well.
     pub fn parse<'a>(service: Service, values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, HeaderError> {
-        match (service, one(values)) {
-            (_, Ok(None | Some(b"identity"))) => Ok(Self::Identity),
-            (Service::UploadPack, Ok(Some(b"gzip"))) => Ok(Self::Gzip),
-            (Service::UploadPack | Service::ReceivePack, Ok(Some(other)) | Err(other)) => {
-                Err(HeaderError::ContentEncoding(service, excerpt(other)))
-            }
+        match one(values) {
+            Ok(None | Some(b"identity")) => Ok(Self::Identity),
+            Ok(Some(b"gzip")) => Ok(Self::Gzip),
+            Ok(Some(other)) | Err(other) => Err(HeaderError::ContentEncoding(service, excerpt(other))),
         }
     }
 }
@@ -129,11 +126,8 @@ impl fmt::Display for HeaderError {
             Self::ContentType(service, found) => {
                 write!(f, "a request to {service} has the content type {}, not \"{found}\"", request_content_type(*service))
             }
-            Self::ContentEncoding(Service::UploadPack, found) => {
-                write!(f, "a request to git-upload-pack is sent as it is or with gzip, not with \"{found}\"")
-            }
-            Self::ContentEncoding(Service::ReceivePack, found) => {
-                write!(f, "a push is sent without a content encoding, not with \"{found}\"")
+            Self::ContentEncoding(service, found) => {
+                write!(f, "a request to {service} is sent as it is or with gzip, not with \"{found}\"")
             }
             Self::AnswerType(kind, found) => {
                 write!(f, "the upstream's answer has the content type {}, not \"{found}\"", answer_content_type(*kind))
@@ -203,7 +197,8 @@ mod tests {
             (PUSH, &[], Ok(ContentEncoding::Identity)),
             (PUSH, &["identity"], Ok(ContentEncoding::Identity)),
             (FETCH, &["gzip"], Ok(ContentEncoding::Gzip)),
-            (PUSH, &["gzip"], error(PUSH, "gzip")),
+            (PUSH, &["gzip"], Ok(ContentEncoding::Gzip)),
+            (PUSH, &["deflate"], error(PUSH, "deflate")),
             (PUSH, &["x-gzip"], error(PUSH, "x-gzip")),
             (FETCH, &["deflate"], error(FETCH, "deflate")),
             (FETCH, &["identity, gzip"], error(FETCH, "identity, gzip")),

@@ -10,8 +10,13 @@ use crate::{
 pub fn is_own_server(host: &Name) -> bool {
     let name = host.as_str();
     let is_githubs = name == "github.com" || name.ends_with(".ghe.com");
-    let is_here = name == "localhost" || name.ends_with(".localhost");
-    !is_githubs && !is_here
+    !is_githubs && !is_here(host)
+}
+
+/// Whether it is one of this machine's, which `gh` asks in plain HTTP.
+pub fn is_here(host: &Name) -> bool {
+    let name = host.as_str();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Whether it is GitHub itself, which has names of its own for what others have beside them.

@@ -8,7 +8,7 @@ use super::{RepositoryName, Service};
 use crate::endpoint::Endpoint;
 
 /// The number of a repository at its host, which stays when it is renamed or transferred, and is no other's ever after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RepositoryId(NonZeroU64);
 
@@ -84,18 +84,26 @@ pub fn read_moved(location: &str, git: &Endpoint, names: &[&str]) -> Option<Repo
 
 /// The path of a `Location` (RFC 9110, section 10.2.2) below an endpoint's own, if it is there or at one of these names.
 fn path_at<'l>(location: &'l str, endpoint: &Endpoint, names: &[&str]) -> Option<&'l str> {
-    let path = match location.strip_prefix("https://").or_else(|| location.strip_prefix("http://")) {
-        Some(rest) => {
-            let (authority, _) = rest.split_once('/')?;
-            let here = endpoint.authority();
-            let is_known = names.iter().copied().chain([&*here]).any(|name| name.eq_ignore_ascii_case(authority));
-            rest.get(authority.len()..).filter(|_| is_known)?
-        }
-        None if location.starts_with('/') && !location.starts_with("//") => location,
-        None => return None,
-    };
+    let (authority, path) = split(location)?;
+    if let Some(authority) = authority {
+        let here = endpoint.authority();
+        let is_known = names.iter().copied().chain([&*here]).any(|name| name.eq_ignore_ascii_case(authority));
+        is_known.then_some(())?;
+    }
     let path = path.split(['?', '#']).next()?;
     Some(path.strip_prefix(&*endpoint.prefix).unwrap_or(path))
+}
+
+/// The authority that a `Location` names, if it names one, and what follows: path, query and fragment.
+pub(super) fn split(location: &str) -> Option<(Option<&str>, &str)> {
+    match location.strip_prefix("https://").or_else(|| location.strip_prefix("http://")) {
+        Some(rest) => {
+            let (authority, _) = rest.split_once('/')?;
+            Some((Some(authority), rest.get(authority.len()..)?))
+        }
+        None if location.starts_with('/') && !location.starts_with("//") => Some((None, location)),
+        None => None,
+    }
 }
 
 /// Most octets of an answer about one repository.

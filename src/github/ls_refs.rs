@@ -13,6 +13,15 @@ use crate::wire::excerpt;
 
 /// The body of a request for HEAD, be it of an empty repository, and for what begins like one of `refs`.
 pub fn request<'a>(format: ObjectFormat, refs: impl IntoIterator<Item = &'a RefName>) -> Vec<u8> {
+    prefixed(format, refs.into_iter().map(RefName::as_str))
+}
+
+/// The same for HEAD and every branch.
+pub fn branches(format: ObjectFormat) -> Vec<u8> {
+    prefixed(format, ["refs/heads/"])
+}
+
+fn prefixed<'a>(format: ObjectFormat, prefixes: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut out = Vec::new();
     pkt_line::write(b"command=ls-refs\n", &mut out);
     pkt_line::write(format!("object-format={format}\n").as_bytes(), &mut out);
@@ -20,8 +29,8 @@ pub fn request<'a>(format: ObjectFormat, refs: impl IntoIterator<Item = &'a RefN
     for argument in ["symrefs\n", "unborn\n", "ref-prefix HEAD\n"] {
         pkt_line::write(argument.as_bytes(), &mut out);
     }
-    for name in refs {
-        pkt_line::write(format!("ref-prefix {name}\n").as_bytes(), &mut out);
+    for prefix in prefixes {
+        pkt_line::write(format!("ref-prefix {prefix}\n").as_bytes(), &mut out);
     }
     out.extend_from_slice(pkt_line::FLUSH);
     out
@@ -33,6 +42,8 @@ pub struct Listing {
     /// What HEAD stands for: the default branch, be it unborn. None where HEAD names a commit itself, or is not shown.
     pub default: Option<RefName>,
     pub refs: Vec<RefName>,
+    /// The commits that HEAD and these stand for, in the order of the answer.
+    pub tips: Vec<ObjectId>,
 }
 
 /// Reads a [`Listing`]: `OBJECT NAME` and attributes a line, or `unborn HEAD` and attributes, up to a flush. `None`: not yet; no more
@@ -58,8 +69,10 @@ fn read_line(line: &[u8], listing: &mut Listing) -> Result<(), ListingError> {
     }
     let mut words = line.strip_suffix(b"\n").unwrap_or(line).split(|byte| *byte == b' ');
     let (id, name) = (words.next().unwrap_or_default(), words.next().ok_or_else(malformed)?);
-    if id != UNBORN && ObjectId::parse(id).is_none() {
-        return Err(malformed());
+    match ObjectId::parse(id) {
+        Some(id) => listing.tips.push(id),
+        None if id == UNBORN => {}
+        None => return Err(malformed()),
     }
     if name != b"HEAD" {
         listing.refs.push(RefName::parse(name).map_err(|_| malformed())?);

@@ -45,6 +45,12 @@ pub(super) fn write_band(band: Band, content: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends that a side-band-64k stream goes on, and nothing else.
+pub(super) fn write_empty_band(band: Band, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0005");
+    out.push(band as u8);
+}
+
 /// What a stream of a side-band-64k stream is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Band {

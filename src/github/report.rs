@@ -44,6 +44,20 @@ pub fn interrupted(capabilities: &Capabilities, text: &str) -> Option<Vec<u8>> {
     capabilities.has_bands().then_some(out)
 }
 
+/// What an answer to a push says before there is one: TEXT, which git prints after `remote: `, or as git's own server does nothing at all
+/// to whoever asked for quiet.
+///
+/// `None` where the sender reads no bands, or no report.
+pub fn waiting(capabilities: &Capabilities, text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    if capabilities.is_quiet() {
+        pkt_line::write_empty_band(Band::Data, &mut out);
+    } else {
+        pkt_line::write_band(Band::Progress, format!("{}\n", one_line(text)).as_bytes(), &mut out);
+    }
+    (capabilities.has_bands() && capabilities.has_report()).then_some(out)
+}
+
 /// The answer to a request to `git-upload-pack` that git prints as `fatal: remote error: TEXT`.
 pub fn fetch_error(text: &str) -> Vec<u8> {
     let mut out = Vec::new();

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{
-    NameError, RepositoryName, Service, host,
+    NameError, RepositoryName, Service,
+    api::Entrance,
+    host,
     lfs::{self, Call, Handle},
 };
 use crate::{reason::Reason, wire::excerpt};
@@ -39,6 +41,8 @@ pub enum Wanted {
     Lfs(RepositoryName, Call),
     /// An object of Git LFS's, by a link that an answer of ours named.
     Object(Handle),
+    /// A call of GitHub's API, which names its repository in ways of its own.
+    Api(Entrance),
 }
 
 impl Wanted {
@@ -48,6 +52,7 @@ impl Wanted {
             Self::Git(Route { repository, kind }) => Self::Git(Route { repository: name(repository)?, kind }),
             Self::Lfs(repository, call) => Self::Lfs(name(repository)?, call),
             Self::Object(handle) => Self::Object(handle),
+            Self::Api(entrance) => Self::Api(entrance),
         })
     }
 
@@ -56,7 +61,7 @@ impl Wanted {
         match self {
             Self::Git(route) => Some(&route.repository),
             Self::Lfs(repository, _) => Some(repository),
-            Self::Object(_) => None,
+            Self::Object(_) | Self::Api(_) => None,
         }
     }
 }
@@ -216,7 +221,7 @@ impl fmt::Display for RouteError {
             Self::Elsewhere(path) => {
                 write!(f, "repositories are served below {PREFIX}OWNER/NAME and {PREFIX}HOST/OWNER/NAME, not at \"{path}\"")
             }
-            Self::Page(path) => write!(f, "of this host git alone is served, at /OWNER/NAME.git, and not \"{path}\""),
+            Self::Page(path) => write!(f, "of this host git is served, at /OWNER/NAME.git, and the API, and not \"{path}\""),
             Self::Path(path) => write!(f, "write the path of a repository plainly, without escapes, empty or dot segments: \"{path}\""),
             Self::Name(error) => error.fmt(f),
             Self::Query(query) => write!(f, "the query is service=NAME once and nothing else where refs are asked for: \"{query}\""),

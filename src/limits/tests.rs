@@ -11,6 +11,9 @@ const LIMITS: Limits = Limits {
     dns_queries_per_second: 10,
     bytes_per_second: None,
     upload_budget: None,
+    api_calls_per_hour: 10,
+    api_writes_per_hour: 2,
+    api_comments_per_hour: 1,
 };
 
 fn limits(bounds: Limits) -> (SessionLimits<FakeRelativeClock>, FakeRelativeClock) {
@@ -123,7 +126,12 @@ fn words_are_the_keys_of_a_policy() {
         "dns_queries_per_second",
         "bytes_per_second",
         "upload_budget",
+        "api_calls_per_hour",
+        "api_writes_per_hour",
+        "api_comments_per_hour",
     ];
+    // Nobody writes the one of wrong tokens: whoever sends them has no session.
+    let words: Vec<_> = words.into_iter().filter(|word| *word != "wrong_tokens").collect();
     assert_eq!(words, keys);
 }
 
@@ -139,6 +147,29 @@ fn names_have_a_rate_of_their_own() {
     limits.name().unwrap();
     limits.update(&Limits { dns_queries_per_second: 0, ..LIMITS });
     assert_eq!(limits.name().unwrap_err().reason(), Reason::RateLimited);
+}
+
+#[test]
+fn an_hour_begins_with_its_first_call() {
+    let (limits, clock) = limits(LIMITS);
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let used = |taken, left| Used { most: 10, taken, left };
+    assert_eq!(limits.api_used(), used(0, hour));
+    clock.advance(minute * 30);
+    limits.api_call().unwrap();
+    clock.advance(minute * 59);
+    (0..9).for_each(|_| limits.api_call().unwrap());
+    assert_eq!((limits.api_used(), told(limits.api_call())), (used(10, minute), Some((Limit::ApiCalls, 60))));
+    assert_eq!(limits.api_call().unwrap_err().reason(), Reason::RateLimited);
+    // Each has its own.
+    (0..2).for_each(|_| limits.api_write().unwrap());
+    assert_eq!((told(limits.api_write()), limits.api_comment().is_ok()), (Some((Limit::ApiWrites, 3600)), true));
+    assert_eq!(told(limits.api_comment()), Some((Limit::ApiComments, 3600)));
+    clock.advance(minute);
+    limits.api_call().unwrap();
+    assert_eq!(limits.api_used(), used(1, hour));
+    limits.update(&Limits { api_calls_per_hour: 1, ..LIMITS });
+    assert_eq!(told(limits.api_call()), Some((Limit::ApiCalls, 3600)));
 }
 
 #[tokio::test]

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
-
-use super::{MAX_COMMIT, MAX_COMMITS, PackError, delta, header::Base, id::Id};
+use super::{MAX_COMMIT, MAX_COMMITS, PackError, delta, header::Base, id::Id, kind::ObjectKind};
 use crate::github::push::{ObjectFormat, ObjectId};
 
 /// Commits that were read, each under the name that its octets hash to.
@@ -66,7 +64,8 @@ impl Commits {
                 whole
             }
         };
-        let (id, parents) = (self.name(&content), parents(&content, self.format));
+        let id = Id::name(ObjectKind::Commit, &content, self.format);
+        let parents = parents(&content, self.format);
         self.links += parents.len();
         if self.parents.len() == MAX_COMMITS || self.links > MAX_LINKS {
             return Err(PackError::TooLarge);
@@ -90,15 +89,9 @@ impl Commits {
         Ok(())
     }
 
-    fn name(&self, content: &[u8]) -> Id {
-        let algorithm = match self.format {
-            ObjectFormat::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
-            ObjectFormat::Sha256 => &SHA256,
-        };
-        let mut hash = digest::Context::new(algorithm);
-        hash.update(format!("commit {}\0", content.len()).as_bytes());
-        hash.update(content);
-        Id::of(hash.finish().as_ref()).unwrap_or_default()
+    /// Whether a commit was read.
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.parents.contains_key(id)
     }
 
     /// Whether `new` is `old` or descends from it, by way of commits that were read and no others.
@@ -121,7 +114,7 @@ impl Commits {
 }
 
 /// The parents of a commit, as git reads them: the lines right behind that of its tree.
-fn parents(content: &[u8], format: ObjectFormat) -> Vec<Id> {
+pub(super) fn parents(content: &[u8], format: ObjectFormat) -> Vec<Id> {
     let mut lines = content.split(|byte| *byte == b'\n');
     if !lines.next().is_some_and(|tree| tree.starts_with(b"tree ")) {
         return Vec::new();

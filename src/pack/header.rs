@@ -1,6 +1,6 @@
 //! What stands before the octets of a pack and of its objects.
 
-use super::{PackError, id::Id};
+use super::{PackError, id::Id, kind::ObjectKind};
 use crate::github::push::ObjectFormat;
 
 /// What an object begins with.
@@ -15,14 +15,12 @@ pub(super) struct Header {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Commit,
-    /// A tree, a blob or a tag.
-    Other,
+    Whole(ObjectKind),
     Delta(Base),
 }
 
 /// What a difference is from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     /// The object that begins so many octets before it.
     Before(u64),
@@ -56,8 +54,10 @@ pub(super) fn read(bytes: &[u8], format: ObjectFormat) -> Result<Option<Header>,
     }
     let behind = bytes.get(length..).unwrap_or_default();
     let (kind, more) = match (first >> 4) & 7 {
-        1 => (Kind::Commit, 0),
-        2..=4 => (Kind::Other, 0),
+        1 => (Kind::Whole(ObjectKind::Commit), 0),
+        2 => (Kind::Whole(ObjectKind::Tree), 0),
+        3 => (Kind::Whole(ObjectKind::Blob), 0),
+        4 => (Kind::Whole(ObjectKind::Tag), 0),
         6 => match distance(behind)? {
             Some((distance, more)) => (Kind::Delta(Base::Before(distance)), more),
             None => return Ok(None),

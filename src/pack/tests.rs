@@ -7,9 +7,9 @@ use super::*;
 use crate::github::push::ObjectId;
 
 /// An object of a pack: its kind, what stands between its header and its octets, and those.
-struct Packed(u8, Vec<u8>, Vec<u8>);
+pub(super) struct Packed(pub(super) u8, pub(super) Vec<u8>, pub(super) Vec<u8>);
 
-fn pack(objects: &[Packed]) -> Vec<u8> {
+pub(super) fn pack(objects: &[Packed]) -> Vec<u8> {
     let mut out = [b"PACK\0\0\0\x02".as_slice(), &u32::try_from(objects.len()).unwrap().to_be_bytes()].concat();
     for Packed(kind, between, content) in objects {
         let mut size = content.len();

@@ -25,6 +25,10 @@ pub(super) fn answer(visit: &Visit<'_>, body: &[u8]) -> Result<Answer, Refusal> 
         Ok(asking) => asking,
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, format!("This cannot be asked for: {error}.\n{EXAMPLES}"))),
     };
+    if visit.session.is_child() {
+        let detail = "A token that may do less is granted no more; ask with the session's own.";
+        return Ok(json_page(StatusCode::NOT_FOUND, &json!({ "state": "refused", "detail": detail })));
+    }
     if visit.owner != Owner::Listening {
         return Ok(json_page(StatusCode::NOT_FOUND, &json!({ "state": "refused", "detail": nobody(visit.owner, &asking.wish) })));
     }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Visit, json_page, text};
+use super::{Visit, calls, json_page, text};
 use crate::{
     github::{
         RepositoryName, Service,
@@ -19,13 +19,14 @@ use crate::{
     respond::{Answer, Owner},
 };
 
-/// Of a request, `{"target": "https://host/path", "method": "GET"}`; of git, `{"repository": "octo/spoon", "service": "push", "ref":
+/// Of a request, `{"target": "https://host/path", "method": "GET"}`, of a call of GitHub's API with its `body`; of git, `{"repository": "octo/spoon", "service": "push", "ref":
 /// "refs/heads/x", "change": "create"}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     target: Option<String>,
     method: Option<String>,
+    body: Option<Value>,
     repository: Option<String>,
     service: Option<GitService>,
     #[serde(rename = "ref")]
@@ -62,7 +63,11 @@ impl From<Change> for ChangeKind {
 
 /// What a sandbox wants to know.
 enum Asked {
-    Request(String, Option<String>),
+    Request {
+        target: String,
+        method: Option<String>,
+        body: Option<Value>,
+    },
     Fetch(RepositoryName),
     /// None: whether any push would be looked at.
     Push(RepositoryName, Option<RefChange>),
@@ -70,7 +75,7 @@ enum Asked {
 
 pub(super) fn answer(visit: &Visit<'_>, body: &[u8]) -> Answer {
     let decided = match read(body) {
-        Ok(Asked::Request(target, method)) => of_request(visit, &target, method.as_deref()),
+        Ok(Asked::Request { target, method, body }) => of_request(visit, &target, method.as_deref(), body.as_ref()),
         Ok(Asked::Fetch(repository)) => of_service(visit, repository, Service::UploadPack),
         Ok(Asked::Push(repository, None)) => of_service(visit, repository, Service::ReceivePack),
         Ok(Asked::Push(repository, Some(change))) => of_change(visit, repository, change),
@@ -86,10 +91,10 @@ fn read(body: &[u8]) -> Result<Asked, String> {
     }
     let written: Written = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     match written {
-        Written { target: Some(target), method, repository: None, service: None, reference: None, change: None } => {
-            Ok(Asked::Request(target, method))
+        Written { target: Some(target), method, body, repository: None, service: None, reference: None, change: None } => {
+            Ok(Asked::Request { target, method, body })
         }
-        Written { target: None, method: None, repository: Some(repository), service, reference, change } => {
+        Written { target: None, method: None, body: None, repository: Some(repository), service, reference, change } => {
             let repository = RepositoryName::parse(&repository).map_err(|error| error.to_string())?;
             let name = reference.map(|name| RefName::parse(name.as_bytes())).transpose().map_err(|error| error.to_string())?;
             match (service, name, change) {
@@ -106,11 +111,14 @@ fn read(body: &[u8]) -> Result<Asked, String> {
     }
 }
 
-fn of_request(visit: &Visit<'_>, target: &str, method: Option<&str>) -> Result<Value, Box<Denial>> {
+fn of_request(visit: &Visit<'_>, target: &str, method: Option<&str>, body: Option<&Value>) -> Result<Value, Box<Denial>> {
     let question = Question::parse(target, method)?;
     let approval = match (decide_file(visit, &question), visit.forge_hosts.decide(&question.destination, question.way)) {
         (Some(judged), _) => judged?,
-        (None, Some(judged)) => decide_forge(visit, &judged?, &question)?,
+        (None, Some(judged)) => match decide_forge(visit, &judged?, &question)? {
+            Some(call) => return calls::decide(visit, &call, body),
+            None => Approval { rule: None, would_deny: None },
+        },
         (None, None) => question.decide(&visit.governing.policy, visit.now)?,
     };
     Ok(json!({
@@ -135,23 +143,23 @@ fn decide_file(visit: &Visit<'_>, question: &Question) -> Option<Result<Approval
     }
 }
 
-/// What the gateway would say.
-fn decide_forge(visit: &Visit<'_>, permit: &ForgePermit, question: &Question) -> Result<Approval, Box<Denial>> {
-    if let Some(method) = &question.method {
-        let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
-        let grant = &visit.governing.grant;
-        let public_read = |repository| visit.forge_hosts.public_read(repository);
-        match permit.decide_request(&facts)? {
-            Wanted::Git(Route { repository, kind }) => {
-                let _granted = decide_repository(grant, &repository, kind.service(), public_read(&repository))?;
-            }
-            Wanted::Lfs(repository, call) => {
-                let _granted = decide_lfs(grant, &repository, &LfsAct::at_least(call), public_read(&repository))?;
-            }
-            Wanted::Object(_) => {}
+/// What the gateway would say, but of a call of an API, which is judged apart.
+fn decide_forge<'q>(visit: &Visit<'_>, permit: &'q ForgePermit, question: &'q Question) -> Result<Option<calls::Asked<'q>>, Box<Denial>> {
+    let Some(method) = &question.method else { return Ok(None) };
+    let facts = RequestFacts { method, host: None, target: None, origin_form: &question.origin_form, body_length: None };
+    let grant = &visit.governing.grant;
+    let public_read = |repository| visit.forge_hosts.public_read(repository);
+    match permit.decide_request(&facts)? {
+        Wanted::Git(Route { repository, kind }) => {
+            let _granted = decide_repository(grant, &repository, kind.service(), public_read(&repository))?;
         }
+        Wanted::Lfs(repository, call) => {
+            let _granted = decide_lfs(grant, &repository, &LfsAct::at_least(call), public_read(&repository))?;
+        }
+        Wanted::Object(_) => {}
+        Wanted::Api(entrance) => return Ok(Some(calls::Asked { forge: permit.forge(), entrance, method })),
     }
-    Ok(Approval { rule: None, would_deny: None })
+    Ok(None)
 }
 
 fn of_service(visit: &Visit<'_>, repository: RepositoryName, service: Service) -> Result<Value, Box<Denial>> {
@@ -191,7 +199,7 @@ fn refused(visit: &Visit<'_>, denial: &Denial) -> Value {
 }
 
 const EXAMPLES: &str = "\
-Send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out.
+Send {\"target\": \"https://example.com/\", \"method\": \"GET\"}; the method may be left out, and a call of GitHub's API has a \"body\".
 Or {\"repository\": \"octo/spoon\", \"service\": \"fetch\"},
 or {\"repository\": \"octo/spoon\", \"service\": \"push\", \"ref\": \"refs/heads/x\", \"change\": \"create\"}; a change is create, update, force or delete.
 ";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Gate, Subject};
 use crate::{
-    audit::Record,
+    audit::{Record, Sighting},
     destination::{Destination, Name},
     github::{
         RepositoryName, Service,
@@ -12,9 +12,10 @@ use crate::{
         route::Wanted,
     },
     metrics::{Door, Kind},
-    policy::FilePermit,
+    policy::{FilePermit, grant::Bearer},
     reason::Reason,
     respond::{Context, Reader, Refusal},
+    wire::secrets::Lookout,
 };
 
 /// What was asked for, as far as it is known: what records and refusals say.
@@ -35,6 +36,10 @@ pub(crate) struct Asked {
     pub(crate) reader: Reader,
     /// What its bytes would have been refused for, had report mode not let them through.
     pub(crate) would_deny: Option<Reason>,
+    /// Whose credential goes with it, where one does.
+    pub(crate) credential: Option<Bearer>,
+    /// Where a token of GitHub's stood in what the sandbox sent.
+    pub(crate) github_token: Option<Sighting>,
 }
 
 impl Asked {
@@ -51,6 +56,8 @@ impl Asked {
             tips: Vec::new(),
             reader: Reader::default(),
             would_deny: None,
+            credential: None,
+            github_token: None,
         }
     }
 
@@ -61,6 +68,7 @@ impl Asked {
             Wanted::Git(route) if route.kind.service() == Service::UploadPack => Kind::Fetch,
             Wanted::Git(_) => Kind::Push,
             Wanted::Lfs(..) | Wanted::Object(_) => Kind::Lfs,
+            Wanted::Api(_) => Kind::Api,
         };
     }
 
@@ -85,12 +93,24 @@ impl Asked {
         if let Some(name) = &self.name {
             record = record.naming(name);
         }
-        if let Some(method) = &self.method {
-            record = record.requesting(method, self.path.as_deref());
+        if let Some((method, path)) = self.request() {
+            record = record.requesting(method, path);
         }
-        if let Some(repository) = &self.repository {
-            record = record.of(repository, &self.refs).moving(&self.tips);
+        // Nor does a name hold a token.
+        let is_plain = |name: &str| !Lookout::finds(name.as_bytes());
+        if let Some(repository) = self.repository.as_ref().filter(|repository| is_plain(repository.as_str())) {
+            record = if self.refs.iter().all(|name| is_plain(name.as_str())) {
+                record.of(repository, &self.refs).moving(&self.tips)
+            } else {
+                record.of(repository, &[])
+            };
         }
-        record
+        record.with_credential(self.credential).showing(self.github_token)
+    }
+
+    /// Its method, and its path where that is known; nothing that holds a token.
+    pub(super) fn request(&self) -> Option<(&str, Option<&str>)> {
+        let method = self.method.as_deref().filter(|_| self.github_token != Some(Sighting::Method))?;
+        Some((method, self.path.as_deref().filter(|_| self.github_token != Some(Sighting::Target))))
     }
 }

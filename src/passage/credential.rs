@@ -151,7 +151,7 @@ mod tests {
         };
         let settings = Settings { sessions: vec![session], policy: None, patience: Duration::ZERO, first: None };
         let sessions = Sessions::new(Entry::Bound("s1".into()), settings, None, SystemTime::UNIX_EPOCH).unwrap();
-        Subject::of(sessions.identify(None, SystemTime::UNIX_EPOCH).unwrap())
+        Subject::of(sessions.identify(None, None, SystemTime::UNIX_EPOCH).unwrap())
     }
 
     /// The fields with which a request leaves, its path and query, and whether its answer is masked.

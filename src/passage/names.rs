@@ -14,7 +14,7 @@ use crate::{
 impl Gate {
     /// Who asks by a datagram, which presents nothing and takes no place: the session of the entry.
     pub(crate) fn identify_bound(&self) -> Result<Subject, Refusal> {
-        self.find(None).map(Subject::of)
+        self.find(None, None).map(Subject::of)
     }
 
     /// Decides whether a name may be asked for, and records that it was. Gives the address of the kind that was asked for, if any is. The

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
+use super::sightings::BodyLookout;
 use crate::{
     downstream::{Patience, Timer},
     reason::Reason,
@@ -26,6 +27,7 @@ pub(crate) struct Patient<B> {
     /// None for a body that somebody else times.
     limit: Option<Limit>,
     timer: Timer,
+    lookout: Option<Box<BodyLookout>>,
 }
 
 struct Limit {
@@ -42,7 +44,23 @@ impl<B: Body> Patient<B> {
             None => Limit { silence: patience.idle, awaited: Some(Arc::downgrade(awaited)) },
         };
         let limit = (version == Version::HTTP_2).then(limit);
-        Self { inner, limit, timer: Timer::default() }
+        Self { inner, limit, timer: Timer::default(), lookout: None }
+    }
+
+    /// The same, at which somebody looks while it flows.
+    pub(crate) fn watched(self, lookout: Option<BodyLookout>) -> Self {
+        Self { lookout: lookout.map(Box::new), ..self }
+    }
+}
+
+impl<B> Patient<B> {
+    fn look(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyFault> {
+        if let (Some(lookout), Some(data)) = (&mut self.lookout, frame.data_ref())
+            && !lookout.take(data)?
+        {
+            self.lookout = None;
+        }
+        Ok(())
     }
 }
 
@@ -60,6 +78,9 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
             this.timer.disarm();
+            if let Some(Ok(frame)) = &frame {
+                this.look(frame)?;
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let Some(limit) = this.limit.as_ref().filter(|limit| limit.holds()) else { return Poll::Pending };

@@ -55,8 +55,8 @@ impl Gate {
         let _ = self.record_by(subject, refusal.generation, record);
         let Some(subject) = subject else { return refusal };
         let mut remembered = sessions::Refusal::new(denial, (self.clock)());
-        if let Some(method) = &asked.method {
-            remembered = remembered.requesting(method, asked.path.as_deref());
+        if let Some((method, path)) = asked.request() {
+            remembered = remembered.requesting(method, path);
         }
         subject.session.remember(remembered);
         refusal

@@ -23,6 +23,7 @@ use super::{
     patient::Patient,
     redirects,
     secrets::{Search, Written},
+    sightings::BodyLookout,
     standing::{Said, Stream},
     traffic::{Metered, Traffic},
 };
@@ -66,7 +67,9 @@ pub(crate) async fn forward(
         judge(gate, subject, asked, &errand, parts, body.size_hint().exact()).await?;
     let Errand { destination, way, dialled, secure, traffic, .. } = errand;
     let awaited = Arc::new(());
-    let body = Patient::new(body, parts.version, gate.patience, &awaited);
+    // Who looks through it for all secrets has no need of another.
+    let lookout = search.is_none().then(|| BodyLookout::new(gate, subject, asked, None, &body)).flatten();
+    let body = Patient::new(body, parts.version, gate.patience, &awaited).watched(lookout);
     let upload = Upload { allowance: Allowance::of(cleared.body_limit()), search, trailers, exceeded: Arc::default() };
     let exceeded = Arc::clone(&upload.exceeded);
     gate.spend_head(subject, &parts.method, &parts.uri, &parts.headers)?;

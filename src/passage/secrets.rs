@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 
-use super::{Asked, Gate, headers};
+use super::{Asked, Gate, Subject, headers};
 use crate::{
     policy::{Denial, SecretRule},
     reason::Reason,
@@ -85,6 +85,37 @@ impl Search {
     pub(super) fn of_socket(self) -> SocketSearch {
         SocketSearch { frames: Some(ClientFrames::new(&self.known)), rule: self.rule, would_deny: None }
     }
+}
+
+/// Looks through the head of a request to a GitHub for what its session may not send. Its `Authorization` is judged elsewhere, since what
+/// stands there goes nowhere or where it is meant to go.
+///
+/// # Errors
+/// [`Reason::SecretInRequest`], [`Reason::PolicyUnavailable`].
+pub(crate) fn look_through<B>(gate: &Gate, subject: &Subject, asked: &mut Asked, request: &Request<B>) -> Result<(), Refusal> {
+    let rule = asked.destination.as_ref().and_then(|destination| subject.policy().secret_rule(destination));
+    let Some(rule) = rule else { return Ok(()) };
+    let mut headers = request.headers().clone();
+    headers.remove(header::AUTHORIZATION);
+    let origin_form = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let head = Written { method: request.method().as_str(), origin_form, headers: &headers, has_body: false };
+    Search::of(gate, &rule, asked, &head).map(drop)
+}
+
+/// Looks through the whole body of a call to a GitHub's API for the same.
+///
+/// # Errors
+/// [`Reason::SecretInRequest`], [`Reason::PolicyUnavailable`].
+pub(crate) fn look_through_body(gate: &Gate, subject: &Subject, asked: &mut Asked, body: &[u8]) -> Result<(), Refusal> {
+    let rule = asked.destination.as_ref().and_then(|destination| subject.policy().secret_rule(destination));
+    let Some(rule) = rule else { return Ok(()) };
+    let known = gate.known_secrets().map_err(|_| Refusal::new(Reason::PolicyUnavailable, TOO_MANY))?;
+    let Some(denial) = known.find(body).map(|found| rule.found(found, "the body")) else { return Ok(()) };
+    if rule.reports() {
+        asked.would_deny = asked.would_deny.or(Some(denial.reason));
+        return Ok(());
+    }
+    Err(denial.into())
 }
 
 fn look(known: &Arc<Known>, rule: &SecretRule, fields: &HeaderMap) -> Option<Box<Denial>> {

@@ -7,7 +7,10 @@ use std::{borrow::Cow, fmt, time::Duration};
 use http::HeaderName;
 use toml::Spanned;
 
-use super::decision::{Denial, RuleRef};
+use super::{
+    Policy,
+    decision::{Denial, RuleRef},
+};
 use crate::{
     destination::{Destination, Host, Name},
     reason::Reason,
@@ -297,6 +300,16 @@ const PROXY_AUTHORIZATION: &str = "proxy-authorization";
 
 /// What a host without a port means, as in every list of a policy.
 const WEB_PORTS: &[u16] = &[443, 80];
+
+impl Policy {
+    /// Judges the credentials that a request brings itself, and says which real ones it gets; `None` where its destination has none.
+    ///
+    /// # Errors
+    /// [`Reason::CredentialNotAllowed`] where it brings one and a credential of the destination is pinned.
+    pub fn decide_credentials<'a>(&'a self, facts: &CredentialFacts<'a>) -> Result<Option<Substitution<'a>>, Box<Denial>> {
+        self.rules.credentials.decide(facts, self.report)
+    }
+}
 
 #[cfg(test)]
 mod tests;

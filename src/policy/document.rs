@@ -71,6 +71,10 @@ pub struct Limits {
     pub bytes_per_second: Option<u64>,
     /// Octets that may go up in all; any number where there is none.
     pub upload_budget: Option<u64>,
+    /// Calls of GitHub's API in an hour; of those, calls that change something; of those, comments and their like.
+    pub api_calls_per_hour: u32,
+    pub api_writes_per_hour: u32,
+    pub api_comments_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -83,6 +87,9 @@ impl Default for Limits {
             dns_queries_per_second: 200,
             bytes_per_second: None,
             upload_budget: None,
+            api_calls_per_hour: 3000,
+            api_writes_per_hour: 500,
+            api_comments_per_hour: 100,
         }
     }
 }
@@ -202,6 +209,9 @@ impl Document {
         set("new_connections_per_second", &mut self.limits.new_connections_per_second);
         set("requests_per_second", &mut self.limits.requests_per_second);
         set("dns_queries_per_second", &mut self.limits.dns_queries_per_second);
+        set("api_calls_per_hour", &mut self.limits.api_calls_per_hour);
+        set("api_writes_per_hour", &mut self.limits.api_writes_per_hour);
+        set("api_comments_per_hour", &mut self.limits.api_comments_per_hour);
         self.limits.bytes_per_second = limits.octets("bytes_per_second", problems);
         self.limits.upload_budget = limits.octets("upload_budget", problems);
         limits.finish(&[], problems);

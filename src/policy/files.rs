@@ -50,6 +50,14 @@ impl FilePermit {
         &self.route
     }
 
+    /// The same for reading as anybody may; see [`RepositoryPermit::publicly`].
+    ///
+    /// # Errors
+    /// Those of that.
+    pub fn publicly(self) -> Result<Self, Box<Denial>> {
+        Ok(Self { repository: self.repository.publicly()?, ..self })
+    }
+
     /// The host that has the file, where that is not the one that was asked.
     pub fn elsewhere(&self) -> Option<&Name> {
         self.elsewhere.as_ref()

@@ -4,16 +4,18 @@ use std::{fmt, time::SystemTime};
 
 use super::{
     Policy, Way,
-    decision::{Denial, Protocol, RuleRef},
+    decision::{Denial, Protocol, RuleRef, SecretRule},
     permit::Interception,
-    requests::{Ech, Expectation, RequestFacts},
+    requests::{Ech, Expectation, RequestFacts, check_method},
     rules::Bearing,
 };
 use crate::{
     destination::{Destination, Host, Name},
     github::{
         RepositoryName,
+        api::{Entrance, Service},
         files::FileHost,
+        hosts::is_here,
         route::{self, RouteError, Wanted},
     },
     reason::Reason,
@@ -25,6 +27,8 @@ pub struct ForgeHosts {
     names: Box<[Name]>,
     /// Those where anybody may read what nobody was granted.
     public: Box<[Name]>,
+    /// Those where a sandbox may read what anybody may read by a token of its own.
+    taking_tokens: Box<[Name]>,
     /// Those beside them for files.
     files: Box<[FileHost]>,
 }
@@ -69,6 +73,12 @@ impl ForgeHosts {
         Self { public: names.into_iter().collect(), ..self }
     }
 
+    /// The same, at which of them a token of the sandbox's own serves for what anybody may read.
+    #[must_use]
+    pub fn taking_tokens_at(self, names: impl IntoIterator<Item = Name>) -> Self {
+        Self { taking_tokens: names.into_iter().collect(), ..self }
+    }
+
     /// The same with hosts for files.
     #[must_use]
     pub fn with_files(self, files: impl IntoIterator<Item = FileHost>) -> Self {
@@ -82,6 +92,11 @@ impl ForgeHosts {
     /// Whether a repository without a grant may be read.
     pub fn public_read(&self, repository: &RepositoryName) -> bool {
         repository.host().or(self.first()).is_some_and(|host| self.public.contains(host))
+    }
+
+    /// Whether a token of the sandbox's own serves for what anybody may read there.
+    pub fn takes_token(&self, repository: &RepositoryName) -> bool {
+        repository.host().or(self.first()).is_some_and(|host| self.taking_tokens.contains(host))
     }
 
     /// In the order of the configuration.
@@ -105,11 +120,15 @@ impl ForgeHosts {
         }
     }
 
-    /// Which request it is that the git door is asked for.
+    /// Which request it is that the git door is asked for; calls of an API are for the first of these.
     ///
     /// # Errors
-    /// Those of [`route::read`]; a repository at a host that is none of these.
+    /// Those of [`route::read`]; a repository at a host that is none of these; [`Reason::ApiNotAllowed`] for an API that is not served.
     pub fn read_route(&self, method: &str, origin_form: &str) -> Result<Wanted, Box<Denial>> {
+        if let Some(entrance) = Entrance::below(origin_form) {
+            check_method(method)?;
+            return served(entrance);
+        }
         let wanted = route::read(method, origin_form).map_err(|error| no_route(&error))?;
         wanted.calling(|repository| self.find_repository(repository))
     }
@@ -126,10 +145,12 @@ impl ForgeHosts {
     /// Judges a connection or a plain request; `None` where it leads elsewhere, which is a policy's to judge.
     ///
     /// # Errors
-    /// [`Reason::PortNotAllowed`] for anything but a connection to port 443: nothing goes there unread.
+    /// [`Reason::PortNotAllowed`] for anything but a connection to port 443, since nothing goes there unread; and but for plain requests to
+    /// port 80 of a name of this machine's, which nobody else answers to.
     pub fn decide(&self, destination: &Destination, way: Way) -> Option<Result<ForgePermit, Box<Denial>>> {
         let (forge, role) = self.find(&destination.host)?;
-        if way == Way::Connect && destination.port == 443 {
+        let is_plain = destination.port == PLAIN && is_here(forge);
+        if is_plain || way == Way::Connect && destination.port == 443 {
             let is_first = self.first() == Some(forge);
             return Some(Ok(ForgePermit { destination: destination.clone(), forge: forge.clone(), role, is_first }));
         }
@@ -190,6 +211,16 @@ impl ForgePermit {
         &self.destination
     }
 
+    /// Whose host it is.
+    pub fn forge(&self) -> &Name {
+        &self.forge
+    }
+
+    /// Whether requests come in plain HTTP.
+    pub fn is_plain(&self) -> bool {
+        self.destination.port == PLAIN
+    }
+
     /// Leave to show a certificate for the host.
     pub fn interception(&self) -> Interception {
         Interception::of_a_forge(self.destination.clone())
@@ -200,28 +231,39 @@ impl ForgePermit {
         matches!(self.role, Role::Api | Role::Uploads)
     }
 
-    /// Which request of git's it is that is asked for.
+    /// Which request of git's or call of an API it is that is asked for.
     ///
     /// # Errors
     /// [`Reason::MethodRefused`], [`Reason::BadRequest`], [`Reason::Misdirected`] as for any host; [`Reason::ApiNotAllowed`] for
-    /// whatever is no request of git's; those of [`route::read_on_host`].
+    /// whatever is neither; those of [`route::read_on_host`].
     pub fn decide_request(&self, facts: &RequestFacts<'_>) -> Result<Wanted, Box<Denial>> {
         self.interception().expectation().decide_request(facts)?;
-        let (host, forge) = (&self.destination.host, self.forge.as_str());
-        let deny = |reason, detail: String| Box::new(Denial::new(reason, detail).of(&self.destination));
-        let unserved = match self.role {
-            Role::Main => None,
-            Role::Api | Role::Uploads => Some("GitHub's API"),
-            Role::Gists => Some("gists"),
+        let of = |denial: Denial| Box::new(denial.of(&self.destination));
+        let (host, target) = (&self.destination.host, facts.origin_form);
+        let forge = (!self.is_first).then(|| self.forge.clone());
+        let entrance = match self.role {
+            Role::Main => Entrance::below(target),
+            Role::Api => Some(Entrance::at_host(Service::Rest, target)),
+            Role::Uploads => Some(Entrance::at_host(Service::Uploads, target)),
+            Role::Gists => {
+                let detail =
+                    format!("No gists are served at {host}, only git at https://{}/OWNER/NAME.git and the API.", self.forge.as_str());
+                return Err(of(Denial::new(Reason::ApiNotAllowed, detail)));
+            }
         };
-        if let Some(what) = unserved {
-            let detail =
-                format!("This version of Tidegate serves nothing of {what} at {host}, only git at https://{forge}/OWNER/NAME.git.");
-            return Err(deny(Reason::ApiNotAllowed, detail));
+        if let Some(entrance) = entrance {
+            return served(entrance.of(forge)).map_err(|denial| of(*denial));
         }
-        let wanted =
-            route::read_on_host(facts.method, facts.origin_form).map_err(|error| Box::new(no_route(&error).of(&self.destination)))?;
-        wanted.calling(|repository| Ok(repository.at((!self.is_first).then(|| self.forge.clone()))))
+        let wanted = route::read_on_host(facts.method, target).map_err(|error| of(no_route(&error)))?;
+        wanted.calling(|repository| Ok(repository.at(forge)))
+    }
+}
+
+/// A call of an API that is served; what it may do is its session's grant to say.
+fn served(entrance: Entrance) -> Result<Wanted, Box<Denial>> {
+    match entrance.service {
+        Service::Rest | Service::Uploads => Ok(Wanted::Api(entrance)),
+        Service::GraphQl => Err(Box::new(Denial::new(Reason::ApiNotAllowed, NO_GRAPHQL))),
     }
 }
 
@@ -234,11 +276,21 @@ impl Interception {
     }
 }
 
+/// Where HTTP is plain.
+const PLAIN: u16 = 80;
+const NO_GRAPHQL: &str = "This version of Tidegate serves nothing of GitHub's GraphQL API; most of what it does can be done by REST calls.";
+
 fn no_route(error: &RouteError) -> Denial {
     Denial::new(error.reason(), format!("This is no request for git: {error}."))
 }
 
 impl Policy {
+    /// What says that no secret may leave in a request, of whatever host it is.
+    pub fn secret_rule(&self, destination: &Destination) -> Option<SecretRule> {
+        let rule = self.content.refuse_secrets.clone()?;
+        Some(SecretRule { rule, destination: destination.clone(), report: self.report })
+    }
+
     /// The entries and rules that refuse a destination, judge its requests or have it passed on unread: where it is a host of a
     /// GitHub, they change nothing.
     pub fn entries_against(&self, destination: &Destination, now: SystemTime) -> Vec<RuleRef> {

@@ -1,14 +1,26 @@
 //! What a session may do with repositories, as written: validated data, which nothing here judges by.
 
+mod access;
+mod bearer;
 mod entry;
+mod purpose;
+mod narrowed;
+mod reach;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::entry::{OwnRights, PushEntry};
+pub use self::{
+    access::Access,
+    bearer::Bearer,
+    entry::{OwnRights, PushEntry},
+    purpose::{Purpose, Purposes},
+    reach::{Reach, Rules},
+};
 use super::{
     forge::{ForgeHosts, UnknownHost},
+    push_content::ContentRules,
     refs::{RefRules, RefRulesError, Rights},
 };
 use crate::{
@@ -21,6 +33,10 @@ use crate::{
 #[serde(try_from = "Vec<RepositoryGrant>", into = "Vec<RepositoryGrant>")]
 pub struct Grant {
     repositories: Vec<RepositoryGrant>,
+    /// Of each, in their order.
+    rules: Vec<Rules>,
+    /// All but for a token that is for less.
+    purposes: Purposes,
 }
 
 impl Grant {
@@ -32,21 +48,32 @@ impl Grant {
             return Err(GrantError::TooMany);
         }
         let mut names = BTreeSet::new();
+        let mut rules = Vec::with_capacity(repositories.len());
         for repository in &repositories {
-            repository.check()?;
+            rules.push(repository.check()?);
             if !names.insert(&repository.name) {
                 return Err(GrantError::Twice(repository.name.clone()));
             }
         }
-        Ok(Self { repositories })
+        Ok(Self { repositories, rules, purposes: Purposes::default() })
     }
 
     pub fn repositories(&self) -> &[RepositoryGrant] {
         &self.repositories
     }
 
+    /// What the token is for that was shown.
+    pub fn purposes(&self) -> Purposes {
+        self.purposes
+    }
+
     pub fn find(&self, name: &RepositoryName) -> Option<&RepositoryGrant> {
-        self.repositories.iter().find(|granted| granted.name == *name)
+        self.find_judged(name).map(|(granted, _)| granted)
+    }
+
+    /// The same, with what its refs are judged by.
+    pub(super) fn find_judged(&self, name: &RepositoryName) -> Option<(&RepositoryGrant, &Rules)> {
+        self.repositories.iter().zip(&self.rules).find(|(granted, _)| granted.name == *name)
     }
 
     /// The same, each repository by the one name that it has where these hosts are.
@@ -69,13 +96,13 @@ impl Grant {
 
     /// By which right a repository is reached: its own grant, or the one of the repository whose wiki it is.
     pub fn reach(&self, name: &RepositoryName) -> Option<Reach<'_>> {
-        if let Some(granted) = self.find(name) {
-            return Some(Reach::Repository(granted));
+        if let Some((granted, rules)) = self.find_judged(name) {
+            return Some(Reach::Repository(granted, rules));
         }
         let granted = self.find_wiki(name)?;
         let has = |word: &str| granted.grants.iter().any(|capability| capability.as_str() == word);
         let access = if has(WIKI) { Access::Write } else { Access::Read };
-        (access == Access::Write || has(WIKI_READ)).then_some(Reach::Wiki(access))
+        (access == Access::Write || has(WIKI_READ)).then_some(Reach::Wiki(access, granted))
     }
 
     /// The granted repository whose wiki this is, whether or not that is granted, too.
@@ -87,32 +114,8 @@ impl Grant {
     #[must_use]
     pub fn for_sandbox(&self) -> Self {
         let repositories = self.repositories.iter().cloned();
-        Self { repositories: repositories.map(|repository| RepositoryGrant { upstream_path: None, ..repository }).collect() }
-    }
-}
-
-/// The right by which a repository is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach<'g> {
-    Repository(&'g RepositoryGrant),
-    /// As the wiki of a granted repository, whose branch rules do not count there.
-    Wiki(Access),
-}
-
-impl Reach<'_> {
-    pub fn access(&self) -> Access {
-        match self {
-            Self::Repository(granted) => granted.access,
-            Self::Wiki(access) => *access,
-        }
-    }
-
-    /// What refs are judged by.
-    pub fn rules(&self) -> Result<RefRules, RefRulesError> {
-        match self {
-            Self::Repository(granted) => granted.rules(),
-            Self::Wiki(_) => RefRules::of_wiki(),
-        }
+        let repositories = repositories.map(|repository| RepositoryGrant { upstream_path: None, ..repository }).collect();
+        Self { repositories, rules: self.rules.clone(), purposes: self.purposes }
     }
 }
 
@@ -159,9 +162,15 @@ pub struct RepositoryGrant {
     /// What else may be done, by name.
     #[serde(default)]
     pub grants: Vec<Capability>,
+    /// What a push may hold; none where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentRules>,
     /// A bare repository or a bundle on disk in GitHub's place; absolute, and the operator's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_path: Option<PathBuf>,
+    /// What this was narrowed from, to whose rules its pushes are held besides; of tokens that may do less than their session.
+    #[serde(skip)]
+    pub within: Option<Arc<RepositoryGrant>>,
 }
 
 impl RepositoryGrant {
@@ -169,7 +178,8 @@ impl RepositoryGrant {
     pub fn reading(name: RepositoryName) -> Self {
         let Rights { create, update, force, delete } = Rights::default();
         let (push, tags, bases, grants) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { name, access: Access::Read, push, create, update, force, delete, tags, bases, grants, upstream_path: None }
+        let (content, upstream_path, within) = (None, None, None);
+        Self { name, access: Access::Read, push, create, update, force, delete, tags, bases, grants, content, upstream_path, within }
     }
 
     /// To be read, and one branch pushed.
@@ -178,26 +188,45 @@ impl RepositoryGrant {
         Ok(Self { access: Access::Write, push, ..Self::reading(name) })
     }
 
-    fn check(&self) -> Result<(), GrantError> {
+    fn check(&self) -> Result<Rules, GrantError> {
         if self.access == Access::Read && !(self.push.is_empty() && self.tags.is_empty()) {
             return Err(GrantError::ReadOnly(self.name.clone()));
         }
-        if [self.push.len(), self.tags.len(), self.bases.len(), self.grants.len()].iter().any(|count| *count > MAX_PATTERNS) {
+        let denied = self.content.as_ref().map_or(0, |content| content.deny_paths.len());
+        if [self.push.len(), self.tags.len(), self.bases.len(), self.grants.len(), denied].iter().any(|count| *count > MAX_PATTERNS) {
             return Err(GrantError::TooMany);
         }
         if self.upstream_path.as_ref().is_some_and(|path| !path.is_absolute()) {
             return Err(GrantError::RelativePath(self.name.clone()));
         }
-        self.rules().map(drop).map_err(GrantError::Rules)
+        self.rules().map_err(GrantError::Rules)
+    }
+
+    /// The rights of one of its entries.
+    pub(super) fn rights_of(&self, entry: &PushEntry) -> Rights {
+        entry.rule(self.rights()).rights
+    }
+
+    /// The rights of entries that say nothing themselves.
+    fn rights(&self) -> Rights {
+        let &Self { create, update, force, delete, .. } = self;
+        Rights { create, update, force, delete }
     }
 
     /// What its refs are judged by.
-    pub fn rules(&self) -> Result<RefRules, RefRulesError> {
-        let &Self { create, update, force, delete, .. } = self;
-        let rights = Rights { create, update, force, delete };
+    fn rules(&self) -> Result<Rules, RefRulesError> {
+        Ok(Rules { push: self.push_rules()?, bases: RefRules::of_bases(self.bases.iter().map(RefPattern::as_str)) })
+    }
+
+    fn push_rules(&self) -> Result<RefRules, RefRulesError> {
+        let rights = self.rights();
         let push: Vec<_> = self.push.iter().map(|entry| entry.rule(rights)).collect();
         let tags: Vec<_> = self.tags.iter().map(RefPattern::as_str).collect();
-        RefRules::parse(&push, &tags, rights)
+        let rules = RefRules::parse(&push, &tags, rights)?;
+        match &self.within {
+            Some(whole) => Ok(rules.within(whole.push_rules()?)),
+            None => Ok(rules),
+        }
     }
 }
 
@@ -212,25 +241,6 @@ impl RefPattern {
 
 const fn granted() -> bool {
     true
-}
-
-/// Whether a repository may be written to at all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    #[default]
-    Read,
-    Write,
-}
-
-impl Access {
-    pub fn parse(word: &str) -> Result<Self, GrantError> {
-        match word {
-            "read" => Ok(Self::Read),
-            "write" => Ok(Self::Write),
-            other => Err(GrantError::Access(excerpt(other))),
-        }
-    }
 }
 
 macro_rules! words {
@@ -343,9 +353,11 @@ fn excerpt(text: &str) -> Box<str> {
 pub const WIKI: &str = "wiki";
 /// What lets a wiki be read.
 pub const WIKI_READ: &str = "wiki.read";
+/// What lets pushes touch workflows: GitHub itself refuses one that does by a token of an App without it.
+pub const WORKFLOWS: &str = "workflows";
 /// Most repositories of one session.
 const MAX_REPOSITORIES: usize = 256;
-/// Most entries of `push`, `tags`, `bases` and `grants`.
+/// Most entries of `push`, `tags`, `bases`, `grants` and `deny_paths`.
 const MAX_PATTERNS: usize = 256;
 const MAX_PATTERN: usize = 255;
 const MAX_CAPABILITY: usize = 64;

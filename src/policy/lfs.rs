@@ -10,7 +10,7 @@ use super::{
     is_local,
     permit::Permit,
     refs::{ChangeKind, PushDenial, RefChange},
-    repositories::{decide_repository, foresee_push},
+    repositories::{RepositoryPermit, decide_repository, foresee_push},
     rules::Bearing,
 };
 use crate::{
@@ -52,20 +52,18 @@ impl LfsAct {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct LfsPermit {
-    repository: RepositoryName,
-    service: Service,
+    leave: RepositoryPermit,
     changes: Vec<RefChange>,
-    is_public: bool,
 }
 
 impl LfsPermit {
     pub fn repository(&self) -> &RepositoryName {
-        &self.repository
+        self.leave.repository()
     }
 
     /// The service of git's that takes the same grant.
     pub fn service(&self) -> Service {
-        self.service
+        self.leave.service()
     }
 
     /// The change of a ref that was judged in its place; empty where none is named.
@@ -73,9 +71,17 @@ impl LfsPermit {
         &self.changes
     }
 
-    /// No grant names the repository: it is read as anybody may read it, without a credential.
+    /// It is read as anybody may read it, without the owner's credential.
     pub fn is_public(&self) -> bool {
-        self.is_public
+        self.leave.is_public()
+    }
+
+    /// The same for reading as anybody may; see [`RepositoryPermit::publicly`].
+    ///
+    /// # Errors
+    /// Those of that.
+    pub fn publicly(self) -> Result<Self, Box<Denial>> {
+        Ok(Self { leave: self.leave.publicly()?, ..self })
     }
 }
 
@@ -104,7 +110,7 @@ pub fn decide_lfs(grant: &Grant, repository: &RepositoryName, act: &LfsAct, publ
             Vec::new()
         }
     };
-    Ok(LfsPermit { repository: repository.clone(), service, changes, is_public: leave.is_public() })
+    Ok(LfsPermit { leave, changes })
 }
 
 /// The change that lets a ref be pushed: whether it is there already does not show.
@@ -145,6 +151,11 @@ impl Policy {
     /// # Errors
     /// [`Reason::HostDenied`], [`Reason::AddressNotAllowed`], [`Reason::PolicyUnavailable`].
     pub fn decide_storage(&self, _granted: &LfsPermit, href: &Href, now: SystemTime) -> Result<Permit, Box<Denial>> {
+        self.decide_named(href, now)
+    }
+
+    /// The same for whoever shows another leave.
+    pub(super) fn decide_named(&self, href: &Href, now: SystemTime) -> Result<Permit, Box<Denial>> {
         let Href { secure, destination, .. } = href;
         let host = &destination.host;
         let denial = |reason, why: &str| {
@@ -183,8 +194,8 @@ impl Policy {
 }
 
 /// What of a grant lets locks be made and given up, and taken from others.
-const LOCKS: &str = "lfs.locks";
-const FORCED_LOCKS: &str = "lfs.locks.force";
+pub(super) const LOCKS: &str = "lfs.locks";
+pub(super) const FORCED_LOCKS: &str = "lfs.locks.force";
 
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ fn matches_segment(glob: &str, segment: &str) -> bool {
 
 /// Whether a pattern, some of whose elements stand for any number of elements, matches the whole input. Only the latest
 /// of those ever has to be tried again, so the time is at most the product of the lengths.
-fn matches_wildcards<P, T>(pattern: &[P], input: &[T], is_wild: impl Fn(&P) -> bool, matches: impl Fn(&P, &T) -> bool) -> bool {
+pub(super) fn matches_wildcards<P, T>(pattern: &[P], input: &[T], is_wild: impl Fn(&P) -> bool, matches: impl Fn(&P, &T) -> bool) -> bool {
     let (mut at, mut place) = (0, 0);
     let mut retry = None;
     loop {

@@ -2,24 +2,31 @@
 
 mod denial;
 mod pattern;
+mod permit;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::LazyLock};
 
 use self::pattern::{RefPattern, TAGS, is_reserved, push_pattern, tag_pattern};
-pub use self::{denial::PushDenial, pattern::RefRulesError};
+pub use self::{
+    denial::PushDenial,
+    pattern::RefRulesError,
+    permit::{Foreseen, PushPermit},
+};
 use crate::github::{
     RepositoryName,
     push::{RefName, RefUpdate},
 };
 
 /// What a grant of one repository says about refs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RefRules {
     /// The closest first: the first that reaches a ref decides about it.
     push: Vec<Entry>,
     tags: Vec<RefPattern>,
     /// Of entries that say nothing themselves.
     rights: Rights,
+    /// What they are narrowed from.
+    whole: Option<Box<RefRules>>,
 }
 
 /// An entry of `push`, as it is written.
@@ -31,7 +38,7 @@ pub struct PushRule<'a> {
     pub default_branch: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     pattern: RefPattern,
     rights: Rights,
@@ -128,19 +135,51 @@ impl RefRules {
         push.reverse();
         push.sort_by_key(|entry| Reverse(entry.pattern.closeness()));
         let tags = tags.iter().map(|entry| tag_pattern(entry)).collect::<Result<_, _>>()?;
-        Ok(Self { push, tags, rights })
+        Ok(Self { push, tags, rights, whole: None })
+    }
+
+    /// The same, which allow only what `whole` allows too.
+    pub(super) fn within(self, whole: Self) -> Self {
+        Self { whole: Some(Box::new(whole)), ..self }
     }
 
     /// What a wiki is written to by: every branch may be made and moved on, and none may lose a commit.
-    pub(super) fn of_wiki() -> Result<Self, RefRulesError> {
-        let rights = Rights { create: true, update: true, force: false, delete: false };
-        Self::parse(&[PushRule { entry: BRANCHES, rights, default_branch: true }], &[], rights)
+    pub(super) fn of_wiki() -> &'static Self {
+        const RIGHTS: Rights = Rights { create: true, update: true, force: false, delete: false };
+        static OF_WIKI: LazyLock<RefRules> = LazyLock::new(|| {
+            let every = PushRule { entry: BRANCHES, rights: RIGHTS, default_branch: true };
+            RefRules::parse(&[every], &[], RIGHTS).unwrap_or_default()
+        });
+        &OF_WIKI
+    }
+
+    /// What says into which branches pull requests may be made: any of `bases`, each a branch with or without `refs/heads/`. One that names
+    /// no branch lets none through.
+    pub(super) fn of_bases<'b>(bases: impl Iterator<Item = &'b str>) -> Self {
+        let rights = Rights::default();
+        let full = bases.map(|base| if base.starts_with("refs/") { base.to_owned() } else { format!("{HEADS}{base}") });
+        let patterns = full.filter_map(|entry| push_pattern(&entry).ok());
+        let push = patterns.map(|pattern| Entry { pattern, rights, default_branch: true }).collect();
+        Self { push, rights, ..Self::default() }
+    }
+
+    /// Whether a ref may be changed so, whichever branch is the default one.
+    pub(super) fn allows(&self, change: &RefChange) -> bool {
+        self.judge(change, Some(&DefaultBranch::Unknown)).is_ok()
     }
 
     /// The entry that lets a ref change in a way, or why none does. Of the entries that name the ref the closest decides: a name that is
     /// written out, else the pattern with more before its first star, of two alike the one that is written last. A pattern does not
     /// stand for `main`, `master` and the default branch unless it says so. That is `None` where nobody asks for it.
     fn judge(&self, change: &RefChange, default: Option<&DefaultBranch>) -> Result<&str, Refusal<'_>> {
+        let entry = self.judge_alone(change, default)?;
+        match &self.whole {
+            Some(whole) => whole.judge(change, default).map(|_| entry),
+            None => Ok(entry),
+        }
+    }
+
+    fn judge_alone(&self, change: &RefChange, default: Option<&DefaultBranch>) -> Result<&str, Refusal<'_>> {
         let RefChange { name, kind } = change;
         if is_reserved(name) {
             return Err(Refusal::Reserved);
@@ -226,60 +265,6 @@ impl From<&RefUpdate> for RefChange {
     }
 }
 
-/// Leave to push, to one repository and no more than was judged.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub struct PushPermit {
-    repository: RepositoryName,
-    entries: Vec<Box<str>>,
-    to_verify: Vec<RefName>,
-}
-
-impl PushPermit {
-    pub fn repository(&self) -> &RepositoryName {
-        &self.repository
-    }
-
-    /// The entry of the grant that allows each change, in their order.
-    pub fn entries(&self) -> &[Box<str>] {
-        &self.entries
-    }
-
-    /// The refs whose update the grant allows only if it leaves no commit behind. The list of commands does not show that: who forwards
-    /// a push verifies that the new commit descends from the old, or refuses. Empty where the entries have `force`.
-    pub fn to_verify(&self) -> &[RefName] {
-        &self.to_verify
-    }
-
-    /// The same, once it was verified of some of them.
-    pub fn verified(mut self, is_verified: impl Fn(&RefName) -> bool) -> Self {
-        self.to_verify.retain(|name| !is_verified(name));
-        self
-    }
-
-    /// Whether a ref is one of those.
-    pub fn verifies(&self, name: &RefName) -> bool {
-        self.to_verify.contains(name)
-    }
-}
-
-/// A push that may be made unless one of its refs turns out to be the default branch: no leave to make it.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Foreseen(PushPermit);
-
-impl Foreseen {
-    /// As [`PushPermit::entries`].
-    pub fn entries(&self) -> &[Box<str>] {
-        self.0.entries()
-    }
-
-    /// As [`PushPermit::to_verify`].
-    pub fn to_verify(&self) -> &[RefName] {
-        self.0.to_verify()
-    }
-}
-
 /// Whether every change of a push may be made, or else none is: objects of a refused change would go up with the others.
 pub(super) fn decide_refs(
     rules: &RefRules,
@@ -311,13 +296,15 @@ fn judge_all(
     }
     let unsure = |change: &&RefChange| change.kind == ChangeKind::Update && rules.judge(&(*change).clone().at_worst(), default).is_err();
     let to_verify = changes.iter().filter(unsure).map(|change| change.name.clone()).collect();
-    Ok(PushPermit { repository: repository.clone(), entries: verdicts.into_iter().flatten().map(Box::from).collect(), to_verify })
+    let entries = verdicts.into_iter().flatten().map(Box::from).collect();
+    Ok(PushPermit { repository: repository.clone(), entries, to_verify, to_examine: None })
 }
 
 /// Whether all that is missing for a judgment is the name of the default branch.
 pub(super) fn depends_on_default(rules: &RefRules, changes: &[RefChange]) -> bool {
-    let refusals = || changes.iter().filter_map(|change| rules.judge(change, Some(&DefaultBranch::Unknown)).err());
-    refusals().next().is_some() && refusals().all(Refusal::is_unknown)
+    let refusals = changes.iter().filter_map(|change| rules.judge(change, Some(&DefaultBranch::Unknown)).err());
+    let mut refusals = refusals.peekable();
+    refusals.peek().is_some() && refusals.all(Refusal::is_unknown)
 }
 
 /// Why a ref may not change so.
@@ -371,19 +358,9 @@ impl Refusal<'_> {
     }
 }
 
-/// A name as a TOML string, safe to show.
-fn quoted(name: &RefName) -> String {
-    let escaped = |letter: char| match letter {
-        '"' => "\\\"".to_owned(),
-        '\'' => letter.to_string(),
-        _ if letter.escape_debug().len() > 1 => format!("\\U{:08X}", u32::from(letter)),
-        _ => letter.to_string(),
-    };
-    format!("\"{}\"", name.as_str().chars().map(escaped).collect::<String>())
-}
-
 /// Every branch.
 const BRANCHES: &str = "refs/heads/**";
+const HEADS: &str = "refs/heads/";
 
 /// What most repositories call the branch that everybody else starts from.
 const USUAL_DEFAULTS: &[&str] = &["refs/heads/main", "refs/heads/master"];

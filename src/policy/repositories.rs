@@ -2,8 +2,9 @@
 
 use super::{
     decision::Denial,
-    grant::{Access, Grant, Reach, RepositoryGrant, WIKI, WIKI_READ},
-    refs::{self, DefaultBranch, Foreseen, PushDenial, PushPermit, RefChange, RefRules, decide_refs, foresee_refs},
+    grant::{Access, Grant, Purpose, Reach, RepositoryGrant, WIKI, WIKI_READ},
+    push_content::ContentRules,
+    refs::{self, ChangeKind, DefaultBranch, Foreseen, PushDenial, PushPermit, RefChange, RefRules, decide_refs, foresee_refs},
 };
 use crate::{
     github::{RepositoryName, Service},
@@ -28,9 +29,20 @@ impl RepositoryPermit {
         self.service
     }
 
-    /// No grant names the repository: it is read as anybody may read it, without a credential.
+    /// It is read as anybody may read it, without the owner's credential: no grant names it, or that is what was wanted.
     pub fn is_public(&self) -> bool {
         self.is_public
+    }
+
+    /// The same for reading as anybody may, whatever a grant opens beyond that.
+    ///
+    /// # Errors
+    /// [`Reason::CredentialNotAllowed`] for anything but reading.
+    pub fn publicly(self) -> Result<Self, Box<Denial>> {
+        if self.service == Service::UploadPack {
+            return Ok(Self { is_public: true, ..self });
+        }
+        Err(Box::new(Denial::new(Reason::CredentialNotAllowed, READS_ALONE)))
     }
 }
 
@@ -38,13 +50,14 @@ impl RepositoryPermit {
 /// repository may be read, for which nobody's credential is used.
 ///
 /// # Errors
-/// [`Reason::RepositoryNotGranted`], [`Reason::ReadOnly`].
+/// [`Reason::RepositoryNotGranted`], also for a token that is not for git; [`Reason::ReadOnly`].
 pub fn decide_repository(
     grant: &Grant,
     repository: &RepositoryName,
     service: Service,
     public_read: bool,
 ) -> Result<RepositoryPermit, Box<Denial>> {
+    grant.check_purpose(Purpose::Git)?;
     let permit = |is_public| RepositoryPermit { repository: repository.clone(), service, is_public };
     match (grant.reach(repository), service) {
         (Some(_), Service::UploadPack) => Ok(permit(false)),
@@ -68,7 +81,8 @@ pub fn decide_push(
     changes: &[RefChange],
     default: &DefaultBranch,
 ) -> Result<PushPermit, Box<PushDenial>> {
-    decide_refs(&writing(grant, repository, changes)?, repository, changes, default)
+    let permit = decide_refs(writing(grant, repository, changes)?, repository, changes, default)?;
+    Ok(permit.holding(content(grant, repository, changes)))
 }
 
 /// The same before any ref moves, while nobody asks for the default branch: of what goes ahead of a push, and of what is only asked about.
@@ -76,23 +90,52 @@ pub fn decide_push(
 /// # Errors
 /// As [`decide_push`], but for the last.
 pub fn foresee_push(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<Foreseen, Box<PushDenial>> {
-    foresee_refs(&writing(grant, repository, changes)?, repository, changes)
+    let foreseen = foresee_refs(writing(grant, repository, changes)?, repository, changes)?;
+    Ok(foreseen.holding(content(grant, repository, changes)))
+}
+
+/// Whether a ref may change by something that is no push, of which the token's purpose was checked.
+///
+/// # Errors
+/// As [`decide_push`].
+pub(super) fn check_change(
+    grant: &Grant,
+    repository: &RepositoryName,
+    change: &RefChange,
+    default: &DefaultBranch,
+) -> Result<(), Box<PushDenial>> {
+    let changes = std::slice::from_ref(change);
+    decide_refs(rules(grant, repository, changes)?, repository, changes, default).map(drop)
+}
+
+/// What the objects of a push are judged by; whoever only deletes sends none.
+fn content(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Option<ContentRules> {
+    let sends = changes.iter().any(|change| change.kind != ChangeKind::Delete);
+    grant.reach(repository).filter(|_| sends)?.content()
 }
 
 /// What the refs of a repository are judged by that may be written to.
-fn writing(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<RefRules, Box<PushDenial>> {
+fn writing<'g>(grant: &'g Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<&'g RefRules, Box<PushDenial>> {
+    if let Err(denial) = grant.check_purpose(Purpose::Git) {
+        let (allow_with, advice) = (Vec::new(), vec![denial.detail]);
+        return Err(Box::new(PushDenial { allow_with, advice, ..PushDenial::not_granted(repository, changes) }));
+    }
+    rules(grant, repository, changes)
+}
+
+/// The same, whatever the token is for.
+fn rules<'g>(grant: &'g Grant, repository: &RepositoryName, changes: &[RefChange]) -> Result<&'g RefRules, Box<PushDenial>> {
     match grant.reach(repository) {
         None => Err(Box::new(unreached(grant, repository, changes))),
         Some(reach) if reach.access() == Access::Read => Err(Box::new(read_only(reach, repository, changes))),
-        // A grant is made only with rules that can be read.
-        Some(reach) => reach.rules().map_err(|_| Box::new(PushDenial::not_granted(repository, changes))),
+        Some(reach) => Ok(reach.rules()),
     }
 }
 
 /// Whether all that is missing to judge a push is the name of the repository's default branch, for which no pattern stands.
 pub fn depends_on_default(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> bool {
-    let rules = grant.reach(repository).filter(|reach| reach.access() == Access::Write).and_then(|reach| reach.rules().ok());
-    rules.is_some_and(|rules| refs::depends_on_default(&rules, changes))
+    let reach = grant.reach(repository).filter(|reach| reach.access() == Access::Write);
+    reach.is_some_and(|reach| refs::depends_on_default(reach.rules(), changes))
 }
 
 fn unreached(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) -> PushDenial {
@@ -109,12 +152,12 @@ fn unreached(grant: &Grant, repository: &RepositoryName, changes: &[RefChange]) 
 fn read_only(reach: Reach<'_>, repository: &RepositoryName, changes: &[RefChange]) -> PushDenial {
     let denial = PushDenial::read_only(repository, changes);
     match reach {
-        Reach::Repository(_) => denial,
-        Reach::Wiki(_) => PushDenial { allow_with: vec![format!("grants = [\"{WIKI}\"]")], ..denial },
+        Reach::Repository(..) => denial,
+        Reach::Wiki(..) => PushDenial { allow_with: vec![format!("grants = [\"{WIKI}\"]")], ..denial },
     }
 }
 
-fn not_granted(grant: &Grant, repository: &RepositoryName) -> Denial {
+pub(super) fn not_granted(grant: &Grant, repository: &RepositoryName) -> Denial {
     let names: Vec<_> = grant.repositories().iter().take(MAX_NAMED).map(|granted: &RepositoryGrant| granted.name.as_str()).collect();
     let granted = if names.is_empty() { "It has no grant for any.".to_owned() } else { format!("It may use {}.", names.join(", ")) };
     let allow_with = match grant.find_wiki(repository) {
@@ -134,6 +177,8 @@ impl From<&PushDenial> for Denial {
     }
 }
 
+const READS_ALONE: &str = "A token that the sandbox brought serves for public reads alone; send the request without it: the owner's \
+     credential is put in where the session has a grant.";
 /// Most granted repositories that a refusal names.
 const MAX_NAMED: usize = 10;
 
@@ -141,7 +186,6 @@ const MAX_NAMED: usize = 10;
 mod tests {
     use super::*;
     use crate::github::push::RefName;
-    use crate::policy::ChangeKind;
 
     fn name(text: &str) -> RepositoryName {
         RepositoryName::parse(text).unwrap()
@@ -172,6 +216,19 @@ mod tests {
         ] {
             assert_eq!(decide(repository, service, public_read), expected, "{repository} {service} {public_read}");
         }
+    }
+
+    /// Whatever a grant opens beyond that: a token that the sandbox brought is no owner's.
+    #[test]
+    fn what_is_wanted_publicly_is_read_alone() {
+        let publicly = |repository: &str, service| {
+            let permit = decide_repository(&grant(), &name(repository), service, true).unwrap();
+            permit.publicly().map(|permit| (permit.repository().clone(), permit.is_public())).map_err(|denial| denial.reason)
+        };
+        for repository in ["octo/spoon", "octo/fork", "octo/knife"] {
+            assert_eq!(publicly(repository, Service::UploadPack), Ok((name(repository), true)));
+        }
+        assert_eq!(publicly("octo/spoon", Service::ReceivePack), Err(Reason::CredentialNotAllowed));
     }
 
     #[test]

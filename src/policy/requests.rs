@@ -134,10 +134,7 @@ impl Expectation {
     }
 
     fn decide_names(&self, facts: &RequestFacts<'_>) -> Result<Cleared, Box<Denial>> {
-        if REFUSED_METHODS.iter().any(|method| method.eq_ignore_ascii_case(facts.method)) {
-            let detail = format!("The method {} is never passed on.", facts.method.to_ascii_uppercase());
-            return Err(Box::new(Denial::new(Reason::MethodRefused, detail).of(&self.destination)));
-        }
+        check_method(facts.method).map_err(|denial| Box::new(denial.of(&self.destination)))?;
         let host = match facts.host.map(|host| Destination::parse(host, Some(self.destination.port))).transpose() {
             Ok(host) => host,
             Err(error) => {
@@ -169,6 +166,18 @@ impl Expectation {
         }
         Err(Box::new(Denial::new(reason, detail).of(&self.destination)))
     }
+}
+
+/// That a method is none of [`REFUSED_METHODS`].
+///
+/// # Errors
+/// [`Reason::MethodRefused`].
+pub(super) fn check_method(method: &str) -> Result<(), Box<Denial>> {
+    if REFUSED_METHODS.iter().any(|refused| refused.eq_ignore_ascii_case(method)) {
+        let detail = format!("The method {} is never passed on.", method.to_ascii_uppercase());
+        return Err(Box::new(Denial::new(Reason::MethodRefused, detail)));
+    }
+    Ok(())
 }
 
 /// TRACE and TRACK mirror credentials back (RFC 9110, section 9.3.8); CONNECT asks for a tunnel in a tunnel.

@@ -4,9 +4,9 @@ use std::{collections::HashSet, fmt, sync::Arc, time::SystemTime};
 
 use super::{
     ChangeError, Kept, Sessions,
+    record::Record,
     requests::{MAX_GRANTED, MAX_HOURLY, MAX_OPEN, MAX_OPEN_IN_ALL, Request, Requests, State, TooMuch, Verdict},
     session::{Governing, Session},
-    store::Record,
 };
 use crate::{
     policy::asking::{Asking, Wish},
@@ -45,6 +45,9 @@ impl Sessions {
     pub(crate) fn ask(&self, session: &Arc<Session>, asking: Asking, now: SystemTime) -> Result<Request, AskError> {
         let mut kept = self.lock();
         self.holding(session, now)?;
+        if session.is_child() {
+            return Err(ChangeError::Child(session.id().clone()).into());
+        }
         let governing = session.governing();
         if let Some(request) = governing.requests.answering(&asking.wish, now) {
             return Ok(request.clone());
@@ -88,7 +91,7 @@ impl Sessions {
     }
 
     /// It is the session of its id, and holds.
-    fn holding(&self, session: &Arc<Session>, now: SystemTime) -> Result<(), ChangeError> {
+    pub(super) fn holding(&self, session: &Arc<Session>, now: SystemTime) -> Result<(), ChangeError> {
         let is_known = self.find(session.id()).is_some_and(|known| Arc::ptr_eq(&known, session));
         if is_known { session.standing(now).map_err(ChangeError::Ended) } else { Err(ChangeError::Ended(Reason::SessionRevoked)) }
     }
@@ -103,17 +106,21 @@ impl Sessions {
     ) -> Result<(), ChangeError> {
         let store = self.store.as_ref().ok_or(ChangeError::NoState)?;
         let governing = governing.requesting(requests.clone()).map_err(ChangeError::Grant)?;
-        let record = match kept.records.get(session.id()) {
-            Some(Ok(record)) => record.clone(),
-            // Nothing is written over a record that cannot be read; its session does not hold.
-            Some(Err(_)) => return Err(ChangeError::Ended(Reason::SessionRevoked)),
-            None => Record::of_configured(session.id(), now).where_first_is(self.first.as_ref()),
-        };
-        let record = record.requesting(requests, self.first.as_ref());
+        let record = self.record_of(kept, session.id(), now)?.requesting(requests, self.first.as_ref());
         store.write(&record).map_err(ChangeError::Unwritten)?;
         kept.records.insert(session.id().clone(), Ok(record));
         session.govern(governing);
         Ok(())
+    }
+
+    /// What is kept of a session that holds, or is to be kept of it.
+    pub(super) fn record_of(&self, kept: &Kept, id: &str, now: SystemTime) -> Result<Record, ChangeError> {
+        match kept.records.get(id) {
+            Some(Ok(record)) => Ok(record.clone()),
+            // Nothing is written over a record that cannot be read; its session does not hold.
+            Some(Err(_)) => Err(ChangeError::Ended(Reason::SessionRevoked)),
+            None => Ok(Record::of_configured(id, now).where_first_is(self.first.as_ref())),
+        }
     }
 
     /// Forgets what sessions asked for that are no longer in the configuration: another of the same id begins without it.

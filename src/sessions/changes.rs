@@ -8,13 +8,17 @@ use super::{
     ANONYMOUS, Kept, Sessions, Wanted,
     keys::hex,
     policies::policy_of,
+    record::{Bound, Child, MAX_CHILDREN, Record},
     requests::MAX_GRANTED,
     session::{Governing, Session},
-    store::{Bound, Record, Store},
+    store::Store,
 };
 use crate::{
     github::{RepositoryName, identity::RepositoryId},
-    policy::grant::{Grant, GrantError},
+    policy::{
+        Denial,
+        grant::{Grant, GrantError},
+    },
     reason::Reason,
     secret::Secret,
     token::{Claims, MAX_ID, is_session_id},
@@ -55,6 +59,14 @@ pub(crate) enum ChangeError {
     TooManyGranted,
     /// What is granted would be more than a grant can hold.
     Grant(GrantError),
+    /// What is asked for is more than who asks has.
+    Wider(Box<Denial>),
+    /// As many tokens of it hold as may that may do less than it.
+    TooManyChildren,
+    /// Nobody here is asked for a token.
+    Unasked,
+    /// It is no session of its own, but a token that may do less than one.
+    Child(Arc<str>),
     /// The session is made or revoked until the next start, and not beyond.
     Unwritten(io::Error),
 }
@@ -79,6 +91,12 @@ impl fmt::Display for ChangeError {
                 write!(f, "{MAX_GRANTED} requests of the session are granted: deny one of these, or make another session")
             }
             Self::Grant(error) => write!(f, "the session's grant cannot hold this too: {error}"),
+            Self::Wider(denial) => write!(f, "a token may do no more than who asks for it: {}", denial.detail),
+            Self::TooManyChildren => {
+                write!(f, "{MAX_CHILDREN} tokens of the session that may do less than it are good, and no more may be: some have to expire")
+            }
+            Self::Unasked => f.write_str("nobody is asked for a token here: whoever comes in has all that the session has"),
+            Self::Child(id) => write!(f, "{id} is a token that may do less than its session, and is granted no more"),
             Self::Unwritten(error) => write!(f, "the change cannot be written and ends with this process: {error}"),
         }
     }
@@ -134,14 +152,16 @@ impl Sessions {
         let session = self.find(id).ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
         session.close(Reason::SessionRevoked);
         self.generation.send_modify(|_| {});
-        let record = match kept.records.get(id) {
+        let root = session.root();
+        let record = match (kept.records.get(root), session.as_child()) {
             // A record that cannot be read refuses its session as it is.
-            Some(Err(_)) => return Ok(session),
-            Some(Ok(record)) => record.clone().revoked(),
-            None => Record::of_configured(session.id(), now).revoked(),
+            (Some(Err(_)), _) | (None, Some(_)) => return Ok(session),
+            (Some(Ok(record)), Some(child)) => record.clone().without(child.number),
+            (Some(Ok(record)), None) => record.clone().revoked(),
+            (None, None) => Record::of_configured(root, now).revoked(),
         };
         self.store.as_ref().ok_or(ChangeError::NoState)?.write(&record).map_err(ChangeError::Unwritten)?;
-        kept.records.insert(session.id().clone(), Ok(record));
+        kept.records.insert(root.clone(), Ok(record));
         Ok(session)
     }
 
@@ -157,7 +177,7 @@ impl Sessions {
 
     fn note(&self, session: &Session, repository: &RepositoryName, id: RepositoryId) -> io::Result<()> {
         let mut kept = self.lock();
-        let Some((store, Some(Ok(record)))) = self.store.as_ref().map(|store| (store, kept.records.get_mut(session.id()))) else {
+        let Some((store, Some(Ok(record)))) = self.store.as_ref().map(|store| (store, kept.records.get_mut(session.root()))) else {
             return Ok(());
         };
         record.bind(repository.clone().seen_from(self.first.as_ref(), record.first().or(self.first.as_ref())), id);
@@ -185,6 +205,7 @@ impl Sessions {
             if forgotten {
                 store.forget(id);
                 table.by_id.remove(id);
+                table.children.retain(|_, child| child.root() != id);
             }
             !forgotten
         });
@@ -194,13 +215,15 @@ impl Sessions {
     }
 }
 
-fn sign(store: &Store, session: &Session, now: SystemTime) -> Result<Secret, ChangeError> {
+pub(super) fn sign(store: &Store, session: &Session, now: SystemTime) -> Result<Secret, ChangeError> {
     let governing = session.governing();
-    if !governing.signed {
+    if governing.fixed.is_some() && !session.is_child() {
         return Err(ChangeError::Fixed(session.id().clone()));
     }
-    let claims = Claims { session: session.id().as_ref().into(), issued: now, expires: governing.expires };
-    store.keys.sign(&claims).ok_or(ChangeError::Signature)
+    // A token that may do less is one: asked for again, it is the same.
+    let issued = session.as_child().map_or(now, Child::issued);
+    let claims = Claims { session: session.id().as_ref().into(), issued, expires: governing.expires };
+    store.known.load().sign(&claims).ok_or(ChangeError::Signature)
 }
 
 fn excerpt(text: &str) -> String {

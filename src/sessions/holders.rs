@@ -4,23 +4,26 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::Session;
 use crate::{
-    credentials::{Credential, Equipped},
+    credentials::{Credential, Equipped, GithubCredential, Tokens},
     files::Stamps,
     secret::Secret,
 };
 
-/// The policies of all sessions and the credentials of their own, each once.
+/// The policies of all sessions and the credentials of their own, each once, and the tokens that were made for them.
 #[derive(Default)]
 pub(crate) struct Holders {
     policies: Vec<Arc<Equipped>>,
-    own: Vec<Arc<Credential>>,
+    own: Vec<Arc<GithubCredential>>,
+    tokens: Vec<Arc<Tokens>>,
 }
 
 impl Holders {
     pub(super) fn of<'s>(sessions: impl Iterator<Item = &'s Arc<Session>>) -> Self {
         let (mut seen, mut seen_own) = (HashSet::new(), HashSet::new());
         let mut holders = Self::default();
-        for governing in sessions.map(|session| session.governing()) {
+        for session in sessions {
+            holders.tokens.push(Arc::clone(session.tokens()));
+            let governing = session.governing();
             // What was granted since brings no credential with it.
             let policy = &governing.written.policy;
             if seen.insert(Arc::as_ptr(policy)) {
@@ -41,6 +44,7 @@ impl Holders {
     /// What they hold now.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Arc<Secret>> {
         let of_policies = self.policies.iter().flat_map(|policy| policy.all_credentials());
-        of_policies.chain(self.own.iter().map(Arc::as_ref)).filter_map(Credential::held)
+        let own = self.own.iter().filter_map(|own| own.held());
+        of_policies.filter_map(Credential::held).chain(own).chain(self.tokens.iter().flat_map(|tokens| tokens.held()))
     }
 }

@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{SessionSettings, SessionsError};
-use crate::{credentials::Credential, destination::Name, github::rehosted};
+use crate::{credentials::GithubCredential, destination::Name, github::rehosted};
 
 /// Of a session's own user, by the host that each is for; `None`: the first `[[github]]`. For others the upstream's one serves.
-pub(crate) type OwnCredentials = BTreeMap<Option<Name>, Arc<Credential>>;
+pub(crate) type OwnCredentials = BTreeMap<Option<Name>, Arc<GithubCredential>>;
 
 impl SessionSettings {
     /// The same by what hosts are called where leaving one out means `now`, and no longer `before`.

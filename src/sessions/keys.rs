@@ -26,22 +26,26 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys of a directory, and makes the first one where there is none. A file holds the 32 octets of an
-    /// Ed25519 seed in hexadecimal.
+    /// Reads the keys of a directory, and makes the first one where there is none.
     ///
     /// # Errors
-    /// A key that cannot be read or is none: to go on without it would refuse its tokens without a word.
+    /// Those of [`Self::read`].
     pub(super) fn open(directory: &Path, now: SystemTime) -> Result<Self, StoreError> {
         files::make_directory(directory).map_err(|error| StoreError::new(directory, &error))?;
-        let list = || files::names(directory).map_err(|error| StoreError::new(directory, &error));
-        let mut names = list()?;
-        if names.is_empty() {
+        if names(directory)?.is_empty() {
             make(directory, now)?;
-            names = list()?;
         }
+        Self::read(directory)
+    }
+
+    /// Reads the keys of a directory. A file holds the 32 octets of an Ed25519 seed in hexadecimal.
+    ///
+    /// # Errors
+    /// A key that cannot be read or is none: to go on without it would refuse its tokens without a word. And that there is none.
+    pub(super) fn read(directory: &Path) -> Result<Self, StoreError> {
         let mut verifying = VerifyingKeys::default();
         let mut signing = None;
-        for name in names {
+        for name in names(directory)? {
             let path = directory.join(&name);
             let id = KeyId::parse(&name).ok_or_else(|| StoreError::new(&path, &"a key's name is letters, digits, '-' and '_'"))?;
             let secret = read(&path)?;
@@ -64,6 +68,11 @@ impl Keys {
     pub(super) fn verify(&self, token: &Secret, now: SystemTime) -> Result<Claims, TokenError> {
         token::verify(token.expose(), &self.verifying, now)
     }
+}
+
+/// In their order.
+fn names(directory: &Path) -> Result<Vec<String>, StoreError> {
+    files::names(directory).map_err(|error| StoreError::new(directory, &error))
 }
 
 /// Makes a key whose name begins with the time, so that a later one sorts after it.

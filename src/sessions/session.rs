@@ -1,8 +1,11 @@
 //! One session as it runs: what governs it, what it has open, what was last refused to it.
 
+mod lineage;
+
 use std::{
     collections::VecDeque,
     fmt,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,21 +16,27 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::lineage::Lineage;
 use super::{
-    OwnCredentials, heads::Heads, redirects::Redirects, requests::Requests, store::Bound, synthetic::Synthetic, transfers::Transfers,
+    OwnCredentials,
+    calls::Calls,
+    digest::TokenDigest,
+    heads::Heads,
+    record::{Bound, Child},
+    redirects::Redirects,
+    refusal::Refusal,
+    requests::Requests,
+    synthetic::Synthetic,
+    transfers::Transfers,
     turns::Turns,
 };
 use crate::{
-    audit::{bounded_method, bounded_path},
-    credentials::Equipped,
-    destination::Host,
+    credentials::{Equipped, Tokens},
     github::{RepositoryName, identity::RepositoryId},
     limits::SessionLimits,
-    policy::{
-        Denial, RuleRef,
-        grant::{Grant, GrantError},
-    },
+    policy::grant::{Grant, GrantError},
     reason::Reason,
+    token::CHILD,
 };
 
 /// One session that was made, as no other ever was in this process: an id may come again once its session is gone.
@@ -47,20 +56,30 @@ pub(crate) struct Session {
     id: Arc<str>,
     /// It stands in the configuration; else it was made over the admin interface.
     configured: bool,
-    limits: SessionLimits,
-    governing: ArcSwap<Governing>,
+    /// Of it and its children together.
+    limits: Arc<SessionLimits>,
+    governing: Source,
     /// Why it holds no more, once it does not; it never holds again.
     closed: OnceLock<Reason>,
     refusals: Mutex<VecDeque<Refusal>>,
     redirects: Redirects,
     synthetic: Synthetic,
     /// Which repository each granted name was when it was first used.
-    bound: Mutex<Bound>,
+    bound: Arc<Mutex<Bound>>,
     heads: Heads,
+    calls: Calls,
     turns: Arc<Turns>,
     transfers: Transfers,
+    tokens: Arc<Tokens>,
     /// Places for gits of this machine that work for it.
     gits: Arc<Semaphore>,
+}
+
+/// Where what governs a session comes from.
+enum Source {
+    Own(ArcSwap<Governing>),
+    /// It is a token that may do less than its session.
+    Parent(Lineage),
 }
 
 /// What a reload replaces at once, and an owner who grants what was asked for.
@@ -74,8 +93,8 @@ pub(crate) struct Governing {
     pub(crate) requests: Arc<Requests>,
     pub(crate) generation: u64,
     pub(crate) expires: Option<SystemTime>,
-    /// Tokens that we signed prove it; else a fixed one of the operator's does.
-    pub(crate) signed: bool,
+    /// The operator's own token that proves it; without one, tokens that we signed do.
+    pub(super) fixed: Option<TokenDigest>,
     /// None for those made over the admin interface.
     pub(crate) credentials: OwnCredentials,
 }
@@ -97,9 +116,14 @@ impl Governing {
             requests: Arc::default(),
             generation,
             expires: None,
-            signed: true,
+            fixed: None,
             credentials: OwnCredentials::new(),
         }
+    }
+
+    /// Whether tokens that we sign prove it.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.fixed.is_none()
     }
 
     /// The same, whose owner decided so on its requests.
@@ -119,25 +143,76 @@ impl Session {
     pub(super) fn new(id: Arc<str>, configured: bool, governing: Governing) -> Self {
         Self {
             identity: Identity::new(),
-            limits: SessionLimits::new(&id, &governing.policy.limits()),
+            limits: Arc::new(SessionLimits::new(&id, &governing.policy.limits())),
             id,
             configured,
-            governing: ArcSwap::from_pointee(governing),
+            governing: Source::Own(ArcSwap::from_pointee(governing)),
             closed: OnceLock::new(),
             refusals: Mutex::default(),
             redirects: Redirects::default(),
             synthetic: Synthetic::default(),
-            bound: Mutex::default(),
+            bound: Arc::default(),
             heads: Heads::default(),
+            calls: Calls::default(),
             turns: Arc::default(),
             transfers: Transfers::default(),
+            tokens: Arc::default(),
             gits: Arc::new(Semaphore::new(MAX_GITS)),
         }
     }
 
     /// The same, of which it is known what its grants are for.
     pub(super) fn binding(self, bound: Bound) -> Self {
-        Self { bound: Mutex::new(bound), ..self }
+        Self { bound: Arc::new(Mutex::new(bound)), ..self }
+    }
+
+    /// A token of it that may do less. What it has open counts as the session's own.
+    pub(super) fn child(self: &Arc<Self>, child: Child) -> Arc<Self> {
+        Arc::new(Self {
+            identity: Identity::new(),
+            id: child_id(self.root(), child.number).into(),
+            configured: self.configured,
+            limits: Arc::clone(&self.limits),
+            closed: OnceLock::new(),
+            refusals: Mutex::default(),
+            redirects: Redirects::default(),
+            synthetic: Synthetic::default(),
+            bound: Arc::clone(&self.bound),
+            heads: Heads::default(),
+            turns: Arc::clone(&self.turns),
+            transfers: Transfers::default(),
+            tokens: Arc::clone(&self.tokens),
+            calls: Calls::default(),
+            gits: Arc::clone(&self.gits),
+            governing: Source::Parent(Lineage::new(Arc::clone(self), child)),
+        })
+    }
+
+    fn lineage(&self) -> Option<&Lineage> {
+        match &self.governing {
+            Source::Own(_) => None,
+            Source::Parent(lineage) => Some(lineage),
+        }
+    }
+
+    /// The session that a token which may do less asked for, or was asked for by.
+    pub(super) fn parent(&self) -> Option<&Arc<Self>> {
+        self.lineage().map(Lineage::parent)
+    }
+
+    /// What it was asked for as, where it may do less than its session.
+    pub(super) fn as_child(&self) -> Option<&Child> {
+        self.lineage().map(Lineage::child)
+    }
+
+    /// Whether it is no session of its own, but a token that may do less than one.
+    pub(crate) fn is_child(&self) -> bool {
+        self.lineage().is_some()
+    }
+
+    /// Whether it may be shown from an address.
+    pub(super) fn holds_at(&self, from: Option<IpAddr>) -> bool {
+        self.lineage().is_none_or(|lineage| lineage.holds_at(from))
     }
 
     /// What the grant for a name is for, once that is known.
@@ -153,9 +228,12 @@ impl Session {
         (id, bound.len() > before)
     }
 
+    /// A token that may do less is governed by what governs its session.
     pub(super) fn govern(&self, governing: Governing) {
-        self.limits.update(&governing.policy.limits());
-        self.governing.store(Arc::new(governing));
+        if let Source::Own(own) = &self.governing {
+            self.limits.update(&governing.policy.limits());
+            own.store(Arc::new(governing));
+        }
     }
 
     /// Ends it for good.
@@ -198,6 +276,11 @@ impl Session {
         &self.heads
     }
 
+    /// What its calls of an API learnt and made.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     /// Which refs its pushes are about to change.
     pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.turns
@@ -206,6 +289,11 @@ impl Session {
     /// Its links to objects of Git LFS.
     pub(crate) fn transfers(&self) -> &Transfers {
         &self.transfers
+    }
+
+    /// Its tokens of GitHub Apps.
+    pub(crate) fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
     }
 
     /// Takes a place for a git of this machine, of which there are [`MAX_GITS`], or says that there is none.
@@ -220,7 +308,10 @@ impl Session {
 
     /// The policy in force and its generation: for one decision, not for as long as a stream lives.
     pub(crate) fn governing(&self) -> Arc<Governing> {
-        self.governing.load_full()
+        match &self.governing {
+            Source::Own(own) => own.load_full(),
+            Source::Parent(lineage) => lineage.governing(),
+        }
     }
 
     /// Whether it still holds; for what was opened earlier.
@@ -231,7 +322,8 @@ impl Session {
         if let Some(reason) = self.closed.get() {
             return Err(*reason);
         }
-        match self.governing.load().expires {
+        self.lineage().map_or(Ok(()), |lineage| lineage.standing(now))?;
+        match self.governing().expires {
             Some(expires) if expires <= now => Err(Reason::SessionExpired),
             Some(_) | None => Ok(()),
         }
@@ -262,32 +354,9 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What was refused to a sandbox, as its own pages show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) time: SystemTime,
-    pub(crate) reason: Reason,
-    pub(crate) host: Option<Host>,
-    pub(crate) port: Option<u16>,
-    pub(crate) method: Option<String>,
-    /// Without its query.
-    pub(crate) path: Option<String>,
-    pub(crate) rule: Option<RuleRef>,
-    pub(crate) allow_with: Option<String>,
-    pub(crate) detail: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(denial: &Denial, time: SystemTime) -> Self {
-        let Denial { reason, host, port, address: _, rule, allow_with, detail } = denial.clone();
-        Self { time, reason, host, port, method: None, path: None, rule, allow_with, detail }
-    }
-
-    /// The same for a request; method and path are cut as in an audit record.
-    #[must_use]
-    pub(crate) fn requesting(self, method: &str, path: Option<&str>) -> Self {
-        Self { method: Some(bounded_method(method).to_owned()), path: path.map(|path| bounded_path(path).to_owned()), ..self }
-    }
+/// The id of a token that may do less than its session.
+pub(super) fn child_id(session: &str, number: u32) -> String {
+    format!("{session}{CHILD}{number}")
 }
 
 /// Most gits of this machine that work for one session at once: each takes up to three processes and five descriptors.

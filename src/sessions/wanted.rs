@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     FIRST, SessionSettings, SessionsError,
+    digest::TokenDigest,
     policies::{Unusable, policy_of},
+    record::{Bound, Record},
     requests::Requests,
     session::{Governing, Session},
-    store::{Bound, Found, Record},
+    store::Found,
 };
 use crate::{
     credentials::Equipped,
@@ -39,7 +41,8 @@ impl Wanted {
 /// A session of the configuration with what its record remembers of it: that it was revoked, or what it was granted since.
 pub(super) fn configured(settings: SessionSettings, found: Option<&Found>, first: Option<&Name>, generation: u64) -> Wanted {
     let SessionSettings { id, token, expires, policy, grant, credentials } = settings;
-    let governing = Governing { expires, signed: token.is_none(), credentials, ..Governing::new(policy, grant, generation) };
+    let governing =
+        Governing { expires, fixed: token.as_ref().map(TokenDigest::of), credentials, ..Governing::new(policy, grant, generation) };
     let (governing, closed) = match found {
         None => (governing, None),
         Some(Ok(record)) if !record.revoked => (with_requests(governing, &id, &record.requests(first)), None),

@@ -44,7 +44,7 @@ const FOOTER: &str = r#"{"kid":"k1"}"#;
 #[test]
 fn what_was_signed_comes_back() {
     let ground = Ground::new();
-    for claims in [claims(), Claims { expires: None, ..claims() }] {
+    for claims in [claims(), Claims { expires: None, ..claims() }, Claims { session: "s1~12".into(), ..claims() }] {
         assert_eq!(ground.verify(&ground.token(&claims)), Ok(claims));
     }
     assert_eq!(claims().to_payload(), r#"{"aud":"tidegate-session","sid":"s1","iat":1795262400,"exp":1795262460}"#);
@@ -75,6 +75,13 @@ fn threat_90_other_words_than_ours() {
         (r#"{"aud":"tidegate-session","sid":"s1","sid":"s2","iat":1}"#, TokenError::Claims),
         (r#"{"aud":"tidegate-session","sid":"s/1","iat":1}"#, TokenError::Claims),
         (r#"{"aud":"tidegate-session","sid":"","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~0","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~01","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~+1","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~1~1","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"~1","iat":1}"#, TokenError::Claims),
+        (r#"{"aud":"tidegate-session","sid":"s1~4294967296","iat":1}"#, TokenError::Claims),
         (r#"{"aud":"tidegate-session","sid":"s1","iat":-1}"#, TokenError::Claims),
         (r#"{"aud":"tidegate-session","sid":"s1","iat":1.0}"#, TokenError::Claims),
         (r#"{"aud":"tidegate-session","sid":"s1","iat":1,"exp":null}"#, TokenError::Claims),

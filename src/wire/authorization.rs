@@ -5,6 +5,7 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
+use super::secrets::Lookout;
 use crate::secret::Secret;
 
 /// A token that somebody showed; nobody has looked yet whether it is good for anything.
@@ -14,8 +15,8 @@ pub struct Presented {
 }
 
 /// Reads `Basic` (RFC 7617: padded base64 of `user:password`; the token is the password, or the user name where the
-/// password is empty or GitHub's word for none) or `Bearer` (RFC 6750: token68). The scheme's case is free, one or more spaces follow it
-/// (RFC 9110, section 11.4).
+/// password is empty or GitHub's word for none), `Bearer` (RFC 6750: token68) or `token`, which is what GitHub's clients write for the
+/// same. The scheme's case is free, one or more spaces follow it (RFC 9110, section 11.4).
 pub fn parse(value: &[u8]) -> Result<Presented, AuthorizationError> {
     let end_of_scheme = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(end_of_scheme);
@@ -23,11 +24,19 @@ pub fn parse(value: &[u8]) -> Result<Presented, AuthorizationError> {
     let credentials = &rest[spaces..];
     if scheme.eq_ignore_ascii_case(b"basic") {
         parse_basic(credentials)
-    } else if scheme.eq_ignore_ascii_case(b"bearer") {
+    } else if scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"token") {
         parse_bearer(credentials)
     } else {
         Err(AuthorizationError::Scheme)
     }
+}
+
+/// Whether a value shows a token of one of GitHub's shapes, be it within what `Basic` encodes.
+pub fn shows_github_token(value: &[u8]) -> bool {
+    let encoded = value.split_at_checked(BASIC.len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BASIC)).map(|(_, rest)| rest);
+    let mut decoded = Zeroizing::new(Vec::with_capacity(encoded.map_or(0, <[u8]>::len)));
+    let is_basic = encoded.is_some_and(|encoded| BASE64_STANDARD.decode_vec(encoded.trim_ascii(), &mut decoded).is_ok());
+    Lookout::finds(if is_basic { &decoded } else { value })
 }
 
 fn parse_basic(credentials: &[u8]) -> Result<Presented, AuthorizationError> {
@@ -58,6 +67,7 @@ fn parse_bearer(credentials: &[u8]) -> Result<Presented, AuthorizationError> {
     Ok(Presented { token: Secret::new(credentials) })
 }
 
+const BASIC: &[u8] = b"basic ";
 /// What GitHub's clients write where the token is the user name.
 const NO_PASSWORD: &[u8] = b"x-oauth-basic";
 
@@ -75,7 +85,7 @@ pub enum AuthorizationError {
 impl fmt::Display for AuthorizationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "credentials are understood as Basic or Bearer only",
+            Self::Scheme => "credentials are understood as Basic, Bearer or token only",
             Self::Base64 => "Basic credentials are not base64 with its padding",
             Self::Colon => "Basic credentials have no colon between user name and password",
             Self::Control => "Basic credentials contain a control character",
@@ -126,11 +136,16 @@ mod tests {
 
     #[test]
     fn values_as_clients_write_them() {
-        let table: [Case; 18] = [
+        let table: [Case; 23] = [
             (b"Basic eDp0b2tlbg==", Ok(b"token")),
             (b"bAsIc   eDp0b2tlbg==", Ok(b"token")),
             (b"Bearer abc.DEF-_~+/123==", Ok(b"abc.DEF-_~+/123==")),
             (b"bearer a", Ok(b"a")),
+            (b"token v4.public.abc-_DEF", Ok(b"v4.public.abc-_DEF")),
+            (b"Token  a", Ok(b"a")),
+            (b"token", Err(AuthorizationError::Empty)),
+            (b"token a b", Err(AuthorizationError::Token68)),
+            (b"tokens a", Err(AuthorizationError::Scheme)),
             (b"Basic eDp0b2tlbg", Err(AuthorizationError::Base64)),
             (b"Basic eDp0b2tlbh==", Err(AuthorizationError::Base64)),
             (b"Basic eDp0 b2tlbg==", Err(AuthorizationError::Base64)),
@@ -148,6 +163,22 @@ mod tests {
         ];
         for (value, expected) in table {
             assert_eq!(token(value), expected.map(<[u8]>::to_vec), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn tokens_of_github_s_show_in_every_scheme() {
+        let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+        for value in [
+            format!("Bearer {token}"),
+            format!("token {token}"),
+            format!("bASIC  {}", BASE64_STANDARD.encode(format!("x:{token}"))),
+            token.into(),
+        ] {
+            assert!(shows_github_token(value.as_bytes()), "{value}");
+        }
+        for value in ["Basic eDp0b2tlbg==", "Basic", "Bearer v4.public.abc", "", "Basic !"] {
+            assert!(!shows_github_token(value.as_bytes()), "{value}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Bodies in a content coding (RFC 9110, section 8.4.1), looked through for secrets behind it.
+//! Bodies in a content coding (RFC 9110, section 8.4.1): looked through for secrets behind it, or undone.
 
 use std::{
     fmt,
@@ -141,6 +141,75 @@ impl Write for Sink {
     }
 }
 
+/// A body in gzip that is undone, within the same bounds. Its members are one text.
+pub struct Gunzip(MultiGzDecoder<Text>);
+
+impl Gunzip {
+    /// At the beginning of a body.
+    pub fn new() -> Self {
+        Self(MultiGzDecoder::new(Text { octets: Vec::new(), room: FREE }))
+    }
+
+    /// Takes the next piece, and gives what is known of the text now.
+    ///
+    /// # Errors
+    /// [`EncodingError`], after which the body means nothing.
+    pub fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, EncodingError> {
+        let Self(decoder) = self;
+        let text = decoder.get_mut();
+        text.room = text.room.saturating_add(RATIO * piece.len() as u64);
+        let written = decoder.write_all(piece).and_then(|()| decoder.flush());
+        self.outcome(written)
+    }
+
+    /// No piece follows.
+    ///
+    /// # Errors
+    /// [`EncodingError::Form`] where it ends too early.
+    pub fn finish(&mut self) -> Result<Vec<u8>, EncodingError> {
+        let written = self.0.try_finish();
+        self.outcome(written)
+    }
+
+    fn outcome(&mut self, written: io::Result<()>) -> Result<Vec<u8>, EncodingError> {
+        let error = |error: io::Error| if error.kind() == io::ErrorKind::FileTooLarge { EncodingError::Bomb } else { EncodingError::Form };
+        written.map_err(error)?;
+        Ok(std::mem::take(&mut self.0.get_mut().octets))
+    }
+}
+
+impl Default for Gunzip {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Nothing of what passed.
+impl fmt::Debug for Gunzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gunzip").finish_non_exhaustive()
+    }
+}
+
+/// What comes of one piece.
+struct Text {
+    octets: Vec<u8>,
+    /// Octets that may still come of those that went in.
+    room: u64,
+}
+
+impl Write for Text {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.room = self.room.checked_sub(octets.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.octets.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a body may decode to in any case, in octets.
 pub const FREE: u64 = 4 << 20;
 /// And beyond that, for each of its octets: texts that repeat themselves much come to half of it.
@@ -225,6 +294,28 @@ mod tests {
         let mut slowly = scan(Coding::Deflate);
         let fault = deflate(&vec![b'a'; 8 << 20]).chunks(100).find_map(|piece| slowly.push(piece).err());
         assert_eq!(fault, Some(EncodingError::Bomb));
+    }
+
+    #[test]
+    fn what_is_undone_is_what_was_written_and_no_more() {
+        let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        for body in [gzip(&text), [gzip(&text[..1000]), gzip(&text[1000..])].concat()] {
+            for size in [1, 1000, body.len()] {
+                let mut gunzip = Gunzip::new();
+                let mut read: Vec<u8> = body.chunks(size).flat_map(|piece| gunzip.push(piece).unwrap()).collect();
+                read.extend(gunzip.finish().unwrap());
+                assert!(read == text, "{size}");
+            }
+        }
+        let body = gzip(&text);
+        let fault = |body: &[u8]| {
+            let mut gunzip = Gunzip::new();
+            gunzip.push(body).and_then(|_| gunzip.finish()).err()
+        };
+        assert_eq!(fault(&body[..body.len() - 1]), Some(EncodingError::Form));
+        assert_eq!(fault(&[&body[..], b"x"].concat()), Some(EncodingError::Form));
+        assert_eq!(fault(b"PACK and no gzip"), Some(EncodingError::Form));
+        assert_eq!(fault(&gzip(&vec![0; 8 << 20])), Some(EncodingError::Bomb));
     }
 
     proptest! {

@@ -7,15 +7,23 @@
 mod decoding;
 mod machine;
 mod shapes;
+mod lookout;
+mod bulk;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use aho_corasick::automaton::StateID;
 
+pub use self::bulk::FileScan;
+pub use self::lookout::Lookout;
 use self::{
+    bulk::Beginnings,
     decoding::{Base64, Escapes, value},
     machine::{Machine, Match},
-    shapes::SHAPES,
+    shapes::{GITHUB, SHAPES},
 };
 
 /// Shorter secrets, in octets, are not looked for: they would be found in anything.
@@ -26,6 +34,7 @@ pub struct Known {
     machine: Machine,
     /// By number of pattern: the beginning of this shape, or a whole secret that this process holds.
     patterns: Vec<Option<usize>>,
+    beginnings: Beginnings,
 }
 
 /// What was found, in words that hold nothing of it.
@@ -56,17 +65,39 @@ impl Known {
     /// # Errors
     /// [`TooMany`] where they do not fit one automaton of 2³¹ states.
     pub fn new<'a>(held: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TooMany> {
-        let shaped = SHAPES.iter().enumerate();
+        Self::of(SHAPES.len(), held)
+    }
+
+    /// The first so many shapes, and these secrets.
+    fn of<'a>(count: usize, held: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TooMany> {
+        let shaped = SHAPES.iter().take(count).enumerate();
         let shaped = shaped.flat_map(|(number, shape)| shape.beginnings.iter().map(move |text| (text.as_bytes(), Some(number))));
         let held = held.into_iter().filter(|secret| secret.len() >= MIN_SECRET && !secret.contains(&0)).map(|secret| (secret, None));
         let (texts, patterns): (Vec<_>, Vec<_>) = shaped.chain(held).unzip();
-        Ok(Self { machine: Machine::new(&texts)?, patterns })
+        let mut beginnings = Beginnings::default();
+        for (text, shape) in texts.iter().zip(&patterns) {
+            let follow = shape.and_then(|number: usize| SHAPES.get(number)).map_or(0, |shape| shape.length);
+            beginnings.add(text, follow.into());
+        }
+        Ok(Self { machine: Machine::new(&texts)?, patterns, beginnings })
     }
 
     /// Whether a text of its own holds something.
     pub fn find(self: &Arc<Self>, text: &[u8]) -> Option<Found> {
         Scan::new(self).push(text)
     }
+}
+
+/// Whether a text is a token of one of GitHub's shapes and nothing else.
+pub fn is_github_token(text: &[u8]) -> bool {
+    let spelled = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+    text.starts_with(b"gh") && text.iter().all(spelled) && Lookout::finds(text)
+}
+
+/// Whether a text of its own holds a token of one of GitHub's shapes, in whatever form it is looked for.
+pub fn shows_github_token(text: &[u8]) -> bool {
+    static TOKENS: LazyLock<Option<Arc<Known>>> = LazyLock::new(|| Known::of(GITHUB, []).ok().map(Arc::new));
+    TOKENS.as_ref().is_none_or(|known| known.find(text).is_some())
 }
 
 /// Nothing of what is looked for.

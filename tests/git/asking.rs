@@ -139,3 +139,37 @@ fn a_host_of_github_is_asked_for_by_its_repositories() {
     assert_eq!((status, &said["state"]), (200, &json!("allowed")));
     world.finish();
 }
+
+/// A call of GitHub's API is explained by the table, and nobody is asked.
+#[test]
+fn what_is_explained_of_calls_names_the_row_and_what_would_pass() {
+    const GRANTS: &str = "[[session.repository]]\nname = \"octo/spoon\"\naccess = \"write\"\npush = [\"refs/heads/agent/fix-1\"]\n\
+                          bases = [\"main\"]\ngrants = [\"pull_requests\"]\n";
+    let world = World::granting(GRANTS);
+    let call = |method: &str, path: &str, body: Value| {
+        let mut asked = json!({"target": format!("https://api.github.test{path}"), "method": method});
+        if !body.is_null() {
+            asked["body"] = body;
+        }
+        explain(&world, &asked)
+    };
+    let pull = |head: &str| json!({"title": "t", "head": head, "base": "main"});
+    let said = call("POST", "/repos/octo/spoon/pulls", pull("agent/fix-1"));
+    assert_eq!((&said["verdict"], &said["conditions"]), (&json!("allow"), &json!([])), "{said:#}");
+    assert!(said["rule"].as_str().unwrap().starts_with("POST /repos/{owner}/{repo}/pulls (github/rest.txt:"), "{said:#}");
+    let said = call("POST", "/repos/octo/spoon/pulls", pull("main"));
+    assert_eq!((&said["reason"], &said["allow_with"]), (&json!("ref_not_granted"), &json!("push = [\"refs/heads/main\"]")), "{said:#}");
+    let said = call("PATCH", "/repos/octo/spoon/pulls/7", json!({"state": "closed"}));
+    assert!(said["conditions"][0].as_str().unwrap().starts_with("the pull request 7 of octo/spoon comes from"), "{said:#}");
+    let said = call("PUT", "/repos/octo/spoon/pulls/7/merge", Value::Null);
+    assert_eq!((&said["reason"], &said["allow_with"]), (&json!("api_not_allowed"), &json!("grants = [\"merge\"]")), "{said:#}");
+    for (method, path, reason) in [
+        ("GET", "/repos/octo/secret", "repository_not_granted"),
+        ("DELETE", "/repos/octo/spoon", "api_not_allowed"),
+        ("POST", "/repos/octo/spoon/../secret/merges", "bad_request"),
+    ] {
+        assert_eq!(call(method, path, Value::Null)["reason"], reason, "{method} {path}");
+    }
+    assert_eq!(world.hub.seen().len(), 0, "nobody was asked");
+    world.finish();
+}

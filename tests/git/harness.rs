@@ -20,6 +20,7 @@ mod wait;
 mod wire;
 
 mod api;
+pub(crate) mod app;
 mod backend;
 pub(crate) mod bytes;
 mod files;

@@ -119,7 +119,7 @@ fn a_grant_is_for_one_host() {
 
 /// On a server of somebody's own, pages, API and git share one host.
 #[test]
-fn of_a_ghes_host_git_alone_is_served() {
+fn of_a_ghes_host_git_and_the_api_alone_are_served() {
     let pair = Pair::new().behind_the_proxy();
     let (proxy, root) = (format!("http://x:{}@{}", pair.token, pair.gate.proxy()), pair.sandbox.path("root.pem"));
     for (path, reason, json) in [
@@ -127,9 +127,9 @@ fn of_a_ghes_host_git_alone_is_served() {
         ("login", "api_not_allowed", false),
         ("octo/spoon/settings", "api_not_allowed", false),
         ("gist/0123456789abcdef", "api_not_allowed", false),
-        ("api/v3/repos/octo/spoon", "api_not_allowed", true),
+        ("api/v3/repos/octo/spoon/hooks", "api_not_allowed", true),
         ("api/graphql", "api_not_allowed", true),
-        ("api/uploads/repos/octo/spoon/releases/1/assets", "api_not_allowed", true),
+        ("api/uploads/repos/octo/spoon/keys", "api_not_allowed", true),
         ("api/v3/../../octo/secret/info/refs?service=git-upload-pack", "bad_request", true),
         ("octo/spoon/../secret/info/refs?service=git-upload-pack", "bad_request", false),
         ("octo/spoon//info/refs?service=git-upload-pack", "bad_request", false),
@@ -161,7 +161,7 @@ fn a_host_of_ghe_com_and_those_beside_it() {
         ("other.ghe.com", "network_disabled"),
     ] {
         let arguments = ["--silent", "--include", "--max-time", "20", "--proxy", &proxy, "--cacert", root.to_str().unwrap()];
-        let shown = pair.sandbox.run_program("curl", &[&arguments[..], &[&format!("https://{host}/user")]].concat()).out;
+        let shown = pair.sandbox.run_program("curl", &[&arguments[..], &[&format!("https://{host}/user/emails")]].concat()).out;
         assert!(shown.contains(&format!("x-deny-reason: {reason}\r\n")), "{host}: {shown}");
     }
     pair.finish();

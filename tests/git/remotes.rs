@@ -175,22 +175,22 @@ fn a_policy_that_allows_everything_opens_no_way_around_the_gateway() {
     let world = World::of(&Plan { policy: "access = \"full\"", ..Plan::default() }).behind_the_proxy();
     // A leaf of ours is shown, not the certificate of whoever has that name.
     world.sandbox.git(".", &["clone", "https://github.test/octo/secret", "clone"]).assert(128, &["This session has no grant"]);
-    let shown = world.curl(&["https://api.github.test/user"]).out;
+    let shown = world.curl(&["https://api.github.test/user/emails"]).out;
     assert_eq!(status_and(&shown, "x-deny-reason"), ("403", "api_not_allowed"), "{shown}");
     world.hub.assert_untouched("not granted");
     world.finish();
 }
 
 #[test]
-fn threat_124_the_api_and_its_like_are_refused_in_their_own_language() {
+fn threat_124_what_is_not_served_of_the_api_and_its_like_is_refused_in_their_own_language() {
     for version in ["--http1.1", "--http2"] {
         let world = world();
         for (url, kind, json) in [
-            ("https://api.github.test/repos/octo/spoon", "api", true),
+            ("https://api.github.test/repos/octo/spoon/hooks", "api", true),
             ("https://api.github.test/graphql", "api", true),
-            ("https://uploads.github.test/repos/octo/spoon/releases/1/assets", "api", true),
-            ("https://github.test/api/v3/user", "http", true),
-            ("https://github.test/api/graphql", "http", true),
+            ("https://uploads.github.test/repos/octo/spoon/keys", "api", true),
+            ("https://github.test/api/v3/user/emails", "api", true),
+            ("https://github.test/api/graphql", "api", true),
             ("https://gist.github.test/0123456789abcdef.git/info/refs?service=git-receive-pack", "http", false),
             ("https://github.test/octo/spoon/pulls", "http", false),
             ("https://github.test/", "http", false),
@@ -428,7 +428,7 @@ fn the_sandbox_s_own_pages_say_who_decides() {
         (format!("{SPOON}.git/git-receive-pack"), "POST", "allow"),
         ("https://github.test/octo/secret/git-upload-pack".into(), "POST", "repository_not_granted"),
         ("https://github.test/octo/reading/git-receive-pack".into(), "POST", "read_only"),
-        ("https://api.github.test/user".into(), "GET", "api_not_allowed"),
+        ("https://api.github.test/user/emails".into(), "GET", "api_not_allowed"),
         ("http://github.test/octo/spoon".into(), "GET", "port_not_allowed"),
         ("https://github.test.evil/octo/spoon".into(), "GET", "network_disabled"),
     ] {

@@ -157,7 +157,7 @@ fn g_05_threat_115_the_dumb_protocol_and_files_are_not_served() {
     }
     // Who asks for that is git-lfs, to which 404 says that there is no such thing.
     assert_eq!(world.ask_as("GET", "/git/octo/spoon/info/lfs/objects", &[], b"").verdict(), (404, "path_not_allowed"));
-    for path in ["/", "/octo/spoon/info/refs?service=git-upload-pack", "/api/v3/user", "/gist/123/info/refs"] {
+    for path in ["/", "/octo/spoon/info/refs?service=git-upload-pack", "/apiv3/user", "/gist/123/info/refs"] {
         assert_refused(&world.ask_as("GET", path, &[], b""), 403, "path_not_allowed");
     }
     world.hub.assert_untouched("none of git's requests");

@@ -137,19 +137,21 @@ fn g_58_a_credential_that_is_turned_away_is_told_apart() {
 #[test]
 fn g_58_a_stale_credential_is_renewed_once() {
     let directory = tempfile::tempdir().unwrap();
-    let (script, count) = (directory.path().join("credential"), directory.path().join("count"));
+    let [script, count, real] = ["credential", "count", "real"].map(|name| directory.path().join(name));
     let mut file = fs::File::create(&script).unwrap();
     // The first is stale; the one after it is the one that the upstream takes.
     writeln!(
         file,
-        "#!/bin/sh\necho x >> {0}\nif [ $(wc -l < {0}) = 1 ]; then echo ghs_stale_stale_stale_stale_stale; else echo $REAL_TOKEN; fi",
-        count.display()
+        "#!/bin/sh\necho x >> {0}\nif [ $(wc -l < {0}) = 1 ]; then echo ghs_stale_stale_stale_stale_stale; else cat {1}; fi",
+        count.display(),
+        real.display()
     )
     .unwrap();
     drop(file);
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let session: &'static str = format!("credential = {{ command = [\"{}\"] }}", script.display()).leak();
     let world = World::of(&Plan { session, ..Plan::default() });
+    fs::write(&real, &world.real).unwrap();
     let ls = || world.sandbox.git(".", &["ls-remote", &world.url("octo/spoon")]);
     // One that has just been fetched is not fetched again and again, whatever is answered.
     ls().assert(128, &["does not know the owner's credential"]);

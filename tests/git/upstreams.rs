@@ -2,7 +2,7 @@
 
 use crate::harness::{
     Answer, Done, Hub, Plan, Reply, When, Wire, World,
-    bytes::{CAPABILITIES, FETCH_TYPE, ZERO, line, noise, push_body},
+    bytes::{CAPABILITIES, FETCH_TYPE, ZERO, basic, line, noise, push_body},
 };
 
 const DISCOVERY: &str = "/git/octo/spoon/info/refs?service=git-upload-pack";
@@ -204,6 +204,48 @@ fn threat_89_an_upstream_that_says_what_it_was_sent() {
         // As an answer to a push that looks like git's.
         let authorization = world.hub.seen().last().unwrap().header("authorization").unwrap();
         assert!(authorization.starts_with("Basic "));
+        world.finish();
+    }
+}
+
+/// A line of git's protocol in a band.
+fn band(number: u8, text: &str) -> Vec<u8> {
+    line([&[number], text.as_bytes()].concat())
+}
+
+/// What moves a terminal's cursor comes as the data that it is, and the credential, were it said, is hidden; whole or in pieces.
+#[test]
+fn threat_119_what_an_upstream_says_in_bands_is_data_and_holds_no_credential() {
+    let hidden = |real: &str| "*".repeat(real.len());
+    for wire in [Wire::Plain, Wire::Http2] {
+        let world = World::over(wire).cloned(&["agent/fix-1"]);
+        let real = world.real.clone();
+        let (first, second) = real.split_at(11);
+        let escapes = "\x1b[2J\x1b]0;owned\x07";
+        let said = [
+            band(2, &format!("{escapes}you sent {real}\n")),
+            band(2, &format!("in two: {first}")),
+            band(2, &format!("{second}.\nand {}\n", basic("x-access-token", &real))),
+        ]
+        .concat();
+        let report = [line("unpack ok\n"), line(format!("ng refs/heads/agent/fix-1 {real}\n")), b"0000".to_vec()].concat();
+        let answer = [&said[..], &line([&[1], &report[..]].concat()), b"0000"].concat();
+        let typed = |kind: &str| vec![("content-type", format!("application/x-git-{kind}-result"))];
+        world.hub.set(When::Post, Answer::Reply(200, typed("receive-pack"), answer));
+        let done = push_own(&world);
+        done.assert(1, &["remote: ", &format!("you sent {}", hidden(&real)), &format!("in two: {}.", hidden(&real))]);
+        assert!(done.err.contains(&format!("agent/fix-1 ({})", hidden(&real))), "{}", done.err);
+        let answer = [&line("packfile\n")[..], &said, &band(3, &format!("no pack for {real}")), b"0000"].concat();
+        world.hub.set(When::Post, Answer::Reply(200, typed("upload-pack"), answer));
+        let reply = world.ask_as("POST", FETCH, &[FETCH_TYPE, "Git-Protocol: version=2"], &line("command=fetch\n"));
+        let text = reply.text();
+        assert!(reply.status == 200 && text.contains(escapes) && text.contains(&format!("you sent {}", hidden(&real))), "{reply:?}");
+        assert!(text.contains(&format!("no pack for {}", hidden(&real))), "{reply:?}");
+        let headers = vec![("content-type", "application/x-git-upload-pack-advertisement".to_owned())];
+        let body = [&line("# service=git-upload-pack\n")[..], b"0000", &line(format!("ERR {real} is not enough")), b"0000"].concat();
+        world.hub.set(When::Discovery, Answer::Reply(200, headers, body));
+        let done = world.sandbox.git("clone", &["fetch"]);
+        assert_ne!(done.code, Some(0), "{}", done.err);
         world.finish();
     }
 }

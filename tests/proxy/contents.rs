@@ -77,6 +77,39 @@ fn a_secret_in_a_body_never_leaves_whole() {
     }
 }
 
+/// Where it may leave, it is on record that it did, and nothing of it.
+#[test]
+fn a_token_of_github_s_is_on_record_wherever_it_stands() {
+    let ground = Ground::new();
+    for site in ground.sites() {
+        let chunks = format!("{:x}\r\nbefore {}\r\n{:x}\r\n{} behind\r\n0\r\n\r\n", 18, &TOKEN[..11], TOKEN.len() - 4, &TOKEN[11..]);
+        for (place, request) in [
+            ("target", site.get(&format!("/a?key={TOKEN}"))),
+            ("target", site.get(&format!("/{TOKEN}/x"))),
+            ("target", site.get(&format!("/{}", TOKEN.replace('_', "%5F")))),
+            ("header", String::from_utf8(site.request("GET", &format!("Authorization: token {TOKEN}"), "")).unwrap()),
+            (
+                "header",
+                String::from_utf8(site.request("GET", "Authorization: Basic eDpnaHBfMDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6", ""))
+                    .unwrap(),
+            ),
+            ("body", String::from_utf8(site.request("POST", "Transfer-Encoding: chunked", &chunks)).unwrap()),
+        ] {
+            let before = ground.gate.records().len();
+            assert_eq!(site.ask(&request).text(), "from the origin", "{:?} {request}", site.way);
+            let record = ground.gate.wait_for_record_after(before, |record| record["github_token"] == place);
+            assert_eq!([&record["verdict"], &record["kind"]], ["allow", "http"], "{record:#}");
+        }
+        let before = ground.gate.records().len();
+        let almost = String::from_utf8(site.request("POST", "Content-Length: 39", &TOKEN[..39])).unwrap();
+        assert_eq!(site.ask(&almost).text(), "from the origin");
+        ground.gate.wait_for_record_after(before, |record| record["kind"] == "http");
+        assert!(ground.gate.records().iter().skip(before).all(|record| record["github_token"].is_null()));
+    }
+    let told = ground.gate.audit_text();
+    assert!(!told.contains(TOKEN) && !told.contains(&TOKEN.replace('_', "%5F")), "{told}");
+}
+
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text).expect("memory");

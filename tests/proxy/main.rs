@@ -12,6 +12,7 @@
 //! - `replies`: what a refusal looks like
 //! - `sessions`: who is asked who they are, and what a sandbox may learn about itself
 //! - `session_records`: sessions made, kept and revoked while the proxy runs
+//! - `child_tokens`: tokens that may do less than their session, and storms of wrong ones
 //! - `authority`: the root to trust, as a sandbox and as its owner finds it
 //! - `rules`: methods, paths and bodies of requests to an allowed host
 //! - `interception`: rules and credentials under TLS, over HTTP/1.1 and HTTP/2
@@ -45,6 +46,7 @@ mod addresses;
 mod agreement;
 mod asking;
 mod authority;
+mod child_tokens;
 mod clients;
 mod consistency;
 mod contents;

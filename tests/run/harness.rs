@@ -2,6 +2,8 @@
 
 #[path = "../git/harness/api.rs"]
 mod api;
+#[path = "../git/harness/app.rs"]
+mod app;
 #[path = "../git/harness/backend.rs"]
 pub(crate) mod backend;
 #[path = "harness/caller.rs"]

@@ -167,6 +167,12 @@ impl Proxy {
         Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(information.expose()))))
     }
 
+    /// The password in its URL.
+    pub(in crate::command) fn token(&self) -> Option<Secret> {
+        let (_, password) = self.user_information.as_deref()?.split_once(':')?;
+        Some(unescaped(password))
+    }
+
     fn url(&self) -> String {
         let (before, at) = self.user_information.as_deref().map_or(("", ""), |user| (user, "@"));
         format!("http://{before}{at}{}", self.at)

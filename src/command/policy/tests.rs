@@ -72,6 +72,7 @@ access  custom
 report  false
 ech     refuse
 limits  connections 2048, tunnels 1024, a second: connections 500, requests 500, names 200
+api     an hour: calls 3000, writes 500, comments 100
 
 allow
   *.example.com        policy.toml:1
@@ -92,6 +93,7 @@ access  custom
 report  false
 ech     refuse
 limits  connections 2048, tunnels 1024, a second: connections 500, requests 500, names 200
+api     an hour: calls 3000, writes 500, comments 100
 
 allow
   docs.example.com       inside.toml:2

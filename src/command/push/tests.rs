@@ -74,7 +74,7 @@ fn the_first_host_may_be_named_or_left_out() {
         let change = Change { create: false, force: false, delete: false };
         let (session, name) = (PathBuf::new(), "a".to_owned());
         let arguments = Arguments { session, change, json: false, repository: repository.to_owned(), name };
-        let answer = Grants::parse("session.toml", &text).unwrap().judge(&arguments, SystemTime::UNIX_EPOCH);
+        let answer = Grants::parse("session.toml", &text).0.unwrap().judge(&arguments, SystemTime::UNIX_EPOCH);
         assert_eq!(answer.reason, reason, "{text}{repository}: {:?}", answer.sentences);
     }
 }

@@ -48,7 +48,7 @@ fn parse_host(text: &str) -> Result<Name, String> {
 
 fn github(host: &Name, environment: &dyn Environment) -> Result<Github, String> {
     let credential = Credential::new(Source::Value(credential(host, environment)?), Duration::ZERO);
-    Ok(Github::by_name(host.clone(), Some(Arc::new(credential))))
+    Ok(Github::by_name(host.clone(), Some(Arc::new(credential.into()))))
 }
 
 /// From the variables that `gh` reads for a host, in its order, and else from `gh` itself.
@@ -94,6 +94,10 @@ mod tests {
         }
 
         fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn private_file(&self, _: &Path) -> io::Result<Vec<u8>> {
             Err(io::ErrorKind::NotFound.into())
         }
 

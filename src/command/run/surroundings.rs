@@ -24,7 +24,7 @@ use crate::{
     },
     config::{Config, Environment, default_state},
     confine::files::{BUNDLE, credentials, homes, sockets},
-    credentials::Credential,
+    credentials::{Credential, GithubCredential},
     destination::{Destination, Host},
     secret::Secret,
 };
@@ -114,9 +114,13 @@ pub(super) fn environment(
 /// Every real credential that a configuration names.
 fn named(config: &Config) -> impl Iterator<Item = &Credential> {
     let policies = config.policy.iter().chain(config.sessions.iter().map(|session| &session.policy));
+    policies.flat_map(|policy| policy.all_credentials()).chain(of_githubs(config).filter_map(GithubCredential::user))
+}
+
+/// The same for GitHub.
+fn of_githubs(config: &Config) -> impl Iterator<Item = &GithubCredential> {
     let of_sessions = config.sessions.iter().flat_map(|session| session.credentials.values().map(AsRef::as_ref));
-    let of_github = config.github.iter().filter_map(|github| github.credential.as_deref());
-    policies.flat_map(|policy| policy.all_credentials()).chain(of_sessions).chain(of_github)
+    of_sessions.chain(config.github.iter().filter_map(|github| github.credential.as_deref()))
 }
 
 /// What lies behind the walls.
@@ -129,7 +133,7 @@ pub(super) fn files(config: &Config, job: &Job<'_>, trusted: &Trusted) -> Result
     hidden.extend(sockets()?);
     hidden.extend(default_state(job.caller));
     hidden.extend(config.state.iter().chain(&job.hidden).cloned());
-    for ours in named(config).filter_map(Credential::file) {
+    for ours in named(config).filter_map(Credential::file).chain(of_githubs(config).filter_map(GithubCredential::file)) {
         hidden.push(absolute(ours)?);
     }
     if let Target::File(file) = &config.audit

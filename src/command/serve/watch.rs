@@ -32,6 +32,11 @@ impl Environment for Remembering<'_> {
         self.inner.file(path)
     }
 
+    fn private_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read.borrow_mut().note(path);
+        self.inner.private_file(path)
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read>> {
         self.inner.open(path)
     }

@@ -29,7 +29,7 @@ use crate::{
     credentials::Equipped,
     destination::Destination,
     downstream::Patience,
-    limits::Strangers,
+    limits::{Guesses, Strangers},
     metrics::{Door, Metrics},
     policy::{Facts, ForgeHosts, Own, Policy, Way, grant::Grant},
     processes::{Diagnosis, Processes},
@@ -82,6 +82,8 @@ impl World {
         let audit = Target::File(directory.path().join("audit.jsonl"));
         let gate = Arc::new(Gate {
             sessions: Sessions::new(Entry::Bound("s".into()), settings(&allowing(origin)), None, now()).unwrap(),
+            guesses: Guesses::default(),
+            bind_tokens: false,
             strangers: Strangers::new(16),
             upstream: Upstream::new(&upstream, Arc::clone(&metrics)).unwrap(),
             forges: crate::passage::Forges::default(),

@@ -47,7 +47,7 @@ pub(super) async fn serve(visit: &mut Visit<'_>, repository: &RepositoryName, re
         Ok::<_, Refusal>(here.link(handle, until, now))
     };
     let written = answered.write(lend)?;
-    Ok(answer(visit, StatusCode::OK, written))
+    Ok(answer(visit, StatusCode::OK, reply.told(written)))
 }
 
 /// Where the sandbox that asks finds objects.
@@ -61,7 +61,7 @@ struct Here {
 impl Here {
     fn of(visit: &Visit<'_>, repository: &RepositoryName, request: &Request<Asking>) -> Result<Self, Refusal> {
         let is_git_door = visit.asked.door == Door::Git;
-        let (scheme, port) = if is_git_door { ("http", 80) } else { ("https", 443) };
+        let (scheme, port) = (visit.scheme.as_str(), visit.scheme.port());
         let host = request.headers().get(header::HOST).map(|host| Destination::parse(host.as_bytes(), Some(port)));
         let Destination { host, port: named } = host
             .and_then(Result::ok)
@@ -73,7 +73,8 @@ impl Here {
                 authorization: None,
             });
         }
-        let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let authorization = request.headers().get(header::AUTHORIZATION).filter(|_| visit.brought.is_none());
+        let authorization = authorization.and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(Self { prefix: format!("{scheme}://{authority}{}", lfs::HANDLES), authorization })
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn list(visit: &mut Visit<'_>, repository: &RepositoryName, req
     let question = Question { permit, call: Call::Locks, query: query.to_query(), body: None };
     let reply = ask(visit, request.headers(), question, &[200]).await?;
     let listing = LockListing::parse(&reply.body).map_err(misread(visit))?;
-    Ok(answer(visit, StatusCode::OK, listing.to_bytes()))
+    Ok(answer(visit, StatusCode::OK, reply.told(listing.to_bytes())))
 }
 
 /// Answers `POST locks/verify`.
@@ -41,7 +41,7 @@ pub(super) async fn verify(
     let question = Question { permit, call: Call::VerifyLocks, query: String::new(), body: Some(query.to_bytes()) };
     let reply = ask(visit, &headers, question, &[200]).await?;
     let listing = LockListing::parse(&reply.body).map_err(misread(visit))?;
-    Ok(answer(visit, StatusCode::OK, listing.to_bytes()))
+    Ok(answer(visit, StatusCode::OK, reply.told(listing.to_bytes())))
 }
 
 /// Answers `POST locks` and `POST locks/ID/unlock`.
@@ -61,7 +61,7 @@ pub(super) async fn change(
     let reply = ask(visit, &headers, question, &[200, 201, 409]).await?;
     let changed = LockAnswer::parse(&reply.body).map_err(misread(visit))?;
     let changed = if reply.status == StatusCode::CONFLICT { changed.in_the_way() } else { changed };
-    Ok(answer(visit, reply.status, changed.to_bytes()))
+    Ok(answer(visit, reply.status, reply.told(changed.to_bytes())))
 }
 
 /// What records call it by.

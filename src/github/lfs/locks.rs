@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{LfsError, LockId, excerpt};
-use crate::github::push::RefName;
+use crate::github::{
+    form::{decoded, encoded},
+    push::RefName,
+};
 
 /// A ref, as requests name it.
 #[derive(Debug, Deserialize)]
@@ -237,30 +240,6 @@ fn put_ref(asked: &mut Value, reference: Option<&RefName>) {
     if let Some(name) = reference {
         asked["ref"] = json!({ "name": name.as_str() });
     }
-}
-
-/// A value of a form (`application/x-www-form-urlencoded`).
-fn decoded(value: &str) -> Option<String> {
-    let mut bytes = value.bytes();
-    let mut octets = Vec::with_capacity(value.len());
-    while let Some(byte) = bytes.next() {
-        octets.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                let (high, low) = (digit()?, digit()?);
-                high << 4 | low
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(octets).ok()
-}
-
-fn encoded(value: &str) -> String {
-    let spelled = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let written = |byte: u8| if spelled(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    value.bytes().map(written).collect()
 }
 
 /// Longest path, cursor, id or name.

@@ -31,15 +31,17 @@ fn what_is_asked() {
 #[test]
 fn what_is_answered() {
     let head = line(&format!("{ID} HEAD symref-target:refs/heads/trunk\n"));
-    let listing = Listing { default: Some(name("refs/heads/trunk")), refs: vec![] };
+    let tip = ObjectId::parse(ID.as_bytes()).unwrap();
+    let listing = Listing { default: Some(name("refs/heads/trunk")), refs: vec![], tips: vec![tip.clone()] };
     assert_eq!(parse(format!("{head}0000").as_bytes()), Ok(Some(listing.clone())));
     assert_eq!(parse(head.as_bytes()), Ok(None));
-    assert_eq!(parse(format!("{}0000", line("unborn HEAD symref-target:refs/heads/trunk\n")).as_bytes()), Ok(Some(listing.clone())));
+    let unborn = Listing { tips: vec![], ..listing.clone() };
+    assert_eq!(parse(format!("{}0000", line("unborn HEAD symref-target:refs/heads/trunk\n")).as_bytes()), Ok(Some(unborn)));
     let refs = vec![name("refs/heads/a")];
     let more = format!("{head}{}0000", line(&format!("{ID} refs/heads/a\n")));
-    assert_eq!(parse(more.as_bytes()), Ok(Some(Listing { refs, ..listing })));
-    for nothing in ["0000".to_owned(), line(&format!("{ID} HEAD\n")) + "0000"] {
-        assert_eq!(parse(nothing.as_bytes()), Ok(Some(Listing::default())), "{nothing}");
+    assert_eq!(parse(more.as_bytes()), Ok(Some(Listing { refs, tips: vec![tip.clone(); 2], ..listing })));
+    for (nothing, tips) in [("0000".to_owned(), vec![]), (line(&format!("{ID} HEAD\n")) + "0000", vec![tip])] {
+        assert_eq!(parse(nothing.as_bytes()), Ok(Some(Listing { tips, ..Listing::default() })), "{nothing}");
     }
 }
 

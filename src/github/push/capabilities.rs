@@ -87,6 +87,11 @@ impl Capabilities {
         self.has("report-status") || self.has("report-status-v2")
     }
 
+    /// Whether the sender wants to be told of nothing but the end.
+    pub fn is_quiet(&self) -> bool {
+        self.has("quiet")
+    }
+
     fn has(&self, name: &str) -> bool {
         self.kept.iter().any(|kept| **kept == *name)
     }

@@ -56,6 +56,16 @@ fn a_push_that_broke_off_is_neither_refused_nor_done() {
 }
 
 #[test]
+fn who_waits_is_told_so_or_kept_waiting_in_silence() {
+    let said = |capabilities: &[u8]| waiting(&Capabilities::parse(capabilities).unwrap(), "3 s\nso far");
+    assert_eq!(said(V2).unwrap(), "0012\x023 s\u{fffd}so far\n".as_bytes());
+    assert_eq!(said(b" report-status side-band-64k quiet").unwrap(), b"0005\x01");
+    for without in [PLAIN, b"", b" side-band-64k", b" report-status quiet"] {
+        assert_eq!(said(without), None);
+    }
+}
+
+#[test]
 fn text_is_one_line_of_bounded_length() {
     let [main, _] = refs();
     let plain = Capabilities::parse(PLAIN).unwrap();

@@ -35,16 +35,34 @@ fn the_hosts_are_those_of_each_github_and_no_others() {
 
 #[test]
 fn no_other_port_and_nothing_plain() {
-    for (authority, way) in [("github.test:22", Way::Connect), ("github.test:80", Way::Connect), ("api.github.test:443", Way::Http)] {
+    for (authority, way) in [
+        ("github.test:22", Way::Connect),
+        ("github.test:80", Way::Connect),
+        ("github.test:80", Way::Http),
+        ("api.github.test:443", Way::Http),
+    ] {
         let destination = Destination::parse(authority.as_bytes(), None).unwrap();
         let denial = hosts().decide(&destination, way).unwrap().unwrap_err();
         assert_eq!((denial.reason, denial.port), (Reason::PortNotAllowed, Some(destination.port)), "{authority}");
         assert!(denial.detail.contains("https://github.test/OWNER/NAME.git"), "{}", denial.detail);
     }
+    // gh asks for names of this machine in plain HTTP.
+    for (authority, way, served) in [
+        ("api.code.localhost:80", Way::Http, true),
+        ("code.localhost:80", Way::Http, true),
+        ("code.localhost:8080", Way::Http, false),
+        ("code.localhost:443", Way::Http, false),
+        ("api.code.localhost:80", Way::Connect, true),
+        ("code.localhost:80", Way::Connect, true),
+        ("code.localhost:8080", Way::Connect, false),
+    ] {
+        let destination = Destination::parse(authority.as_bytes(), None).unwrap();
+        assert_eq!(hosts().decide(&destination, way).unwrap().is_ok(), served, "{authority} {way:?}");
+    }
 }
 
 #[test]
-fn git_s_requests_and_nothing_else() {
+fn git_s_requests_and_calls_of_the_api_and_nothing_else() {
     let git = permit("github.test:443");
     let route = git.decide_request(&facts("GET", "/octo/spoon.git/info/refs?service=git-upload-pack")).unwrap();
     assert_eq!(route.repository().unwrap().as_str(), "octo/spoon");
@@ -73,14 +91,42 @@ fn the_host_of_a_request_is_its_repository_s() {
     for (host, expected) in [
         ("github.test", Ok("octo/spoon")),
         ("code.localhost", Ok("code.localhost/octo/spoon")),
-        ("api.github.test", Err(Reason::ApiNotAllowed)),
-        ("uploads.code.localhost", Err(Reason::ApiNotAllowed)),
         ("gist.github.test", Err(Reason::ApiNotAllowed)),
     ] {
         let route = permit(host).decide_request(&facts("GET", discovery));
         let found = route.as_ref().map(|route| route.repository().unwrap().as_str()).map_err(|denial| denial.reason);
         assert_eq!(found, expected, "{host}");
     }
+}
+
+#[test]
+fn the_api_s_hosts_and_paths() {
+    let wanted = |host: &str, target: &str| permit(host).decide_request(&facts("GET", target)).map_err(|denial| denial.reason);
+    for (host, target, expected) in [
+        ("api.github.test", "/repos/o/r?a=b", Some((None, Service::Rest, ""))),
+        ("uploads.code.localhost", "/repos/o/r?a=b", Some((Some("code.localhost"), Service::Uploads, ""))),
+        ("github.test", "/api/v3/repos/o/r?a=b", Some((None, Service::Rest, "/api/v3"))),
+        ("code.localhost", "/api/uploads/repos/o/r?a=b", Some((Some("code.localhost"), Service::Uploads, "/api/uploads"))),
+        ("api.github.test", "/graphql", None),
+        ("github.test", "/api/graphql", None),
+        ("gist.github.test", "/repos/o/r", None),
+    ] {
+        let found = match wanted(host, target) {
+            Ok(Wanted::Api(Entrance { forge, service, prefix, target })) => {
+                assert_eq!(&*target, "/repos/o/r?a=b");
+                Some((forge, service, prefix))
+            }
+            other => {
+                assert_eq!(other, Err(Reason::ApiNotAllowed), "{host} {target}");
+                None
+            }
+        };
+        let found = found.as_ref().map(|(forge, service, prefix)| (forge.as_ref().map(Name::as_str), *service, *prefix));
+        assert_eq!(found, expected, "{host} {target}");
+    }
+    let below = |target: &str| hosts().read_route("GET", target).map_err(|denial| denial.reason);
+    assert!(matches!(below("/api/v3/user"), Ok(Wanted::Api(Entrance { forge: None, prefix: "/api/v3", .. }))));
+    assert_eq!((below("/api/graphql"), below("/api/v4")), (Err(Reason::ApiNotAllowed), Err(Reason::PathNotAllowed)));
 }
 
 #[test]
@@ -108,9 +154,12 @@ fn a_repository_has_one_name_and_a_host_that_is_known() {
     assert_eq!(locate("code.localhost/octo/spoon").as_deref(), Ok("code.localhost/octo/spoon"));
     let error = locate("other.test/octo/spoon").unwrap_err().to_string();
     assert_eq!(error, "other.test/octo/spoon is at no [[github]]: none has the host other.test, there is github.test, code.localhost");
-    let public = hosts().public_at(hosts().names().iter().skip(1).cloned());
-    let read = ["octo/spoon", "code.localhost/octo/spoon"].map(|text| public.public_read(&RepositoryName::parse(text).unwrap()));
-    assert_eq!(read, [false, true]);
+    let second = || hosts().names().iter().skip(1).cloned().collect::<Vec<_>>();
+    let names = ["octo/spoon", "code.localhost/octo/spoon"].map(|text| RepositoryName::parse(text).unwrap());
+    let public = hosts().public_at(second());
+    assert_eq!(names.each_ref().map(|name| (public.public_read(name), public.takes_token(name))), [(false, false), (true, false)]);
+    let taking = hosts().taking_tokens_at(second());
+    assert_eq!(names.each_ref().map(|name| (taking.public_read(name), taking.takes_token(name))), [(false, false), (false, true)]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{RefChange, RefRules, Refusal, Rights, quoted};
+use super::{RefChange, RefRules, Refusal, Rights};
+use crate::policy::push_content::Broken;
 use crate::{
     github::{RepositoryName, push::RefName},
     reason::Reason,
@@ -46,6 +47,18 @@ impl PushDenial {
             allow_with: vec!["access = \"write\"".into()],
             advice: vec![format!("{repository} is read only for this session.")],
         }
+    }
+
+    /// Objects of the push break a rule.
+    pub(super) fn of_content(repository: &RepositoryName, changes: &[RefChange], broken: &[Broken]) -> Self {
+        let words = broken.first().map(|broken| format!("policy: {broken}")).unwrap_or_default();
+        let mut advice: Vec<_> = broken.iter().take(MAX_ADVICE).map(|broken| format!("{repository}: {broken}.")).collect();
+        if let Some(more) = broken.len().checked_sub(MAX_ADVICE + 1) {
+            advice.push(format!("And {} more.", more + 1));
+        }
+        advice.push(TAKE_OUT.into());
+        let (reason, refs) = (Reason::PushContentNotAllowed, same(changes, &words));
+        Self { reason, repository: repository.clone(), refs, may_push: Vec::new(), allow_with: Vec::new(), advice }
     }
 
     pub(super) fn of_refs(rules: &RefRules, repository: &RepositoryName, changes: &[RefChange], verdicts: &[Option<Refusal<'_>>]) -> Self {
@@ -103,6 +116,19 @@ fn table(name: &RefName, repository: Rights, own: Rights) -> String {
     let keys = own.keys().into_iter().zip(repository.keys()).filter(|(own, repository)| own != repository);
     let keys = keys.map(|((key, set), _)| format!(", {key} = {set}")).collect::<Vec<_>>().concat();
     format!("{{ ref = {}{keys} }}", quoted(name))
+}
+
+/// What helps whoever pushed it by accident, and whoever sends what the upstream has long had.
+const TAKE_OUT: &str = "Take it out of every commit that is pushed, or, where others have pushed it before, git fetch; then push again.";
+/// A name as a TOML string, safe to show.
+fn quoted(name: &RefName) -> String {
+    let escaped = |letter: char| match letter {
+        '"' => "\\\"".to_owned(),
+        '\'' => letter.to_string(),
+        _ if letter.escape_debug().len() > 1 => format!("\\U{:08X}", u32::from(letter)),
+        _ => letter.to_string(),
+    };
+    format!("\"{}\"", name.as_str().chars().map(escaped).collect::<String>())
 }
 
 /// Most refused refs that advice names one by one.

@@ -2,16 +2,14 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
-
-use crate::github::push::RefName;
+use crate::{github::push::RefName, policy::paths::matches_wildcards};
 
 /// A name of refs in which `*` and `**` may stand.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RefPattern {
     pub(super) text: Box<str>,
-    /// None where the name is exact.
-    glob: Option<GlobMatcher>,
+    /// The octets of the levels before the one with the first star, which are written out; none where all are.
+    written_out: Option<usize>,
 }
 
 impl RefPattern {
@@ -24,26 +22,25 @@ impl RefPattern {
         if glued || RefName::parse(example.as_bytes()).is_err() {
             return Err(malformed());
         }
-        let glob = if text.contains('*') {
-            let levels = text.split('/').map(|level| if level == "**" { level.to_owned() } else { escape_but_stars(level) });
-            let glob = levels.collect::<Vec<_>>().join("/");
-            Some(GlobBuilder::new(&glob).literal_separator(true).build().map_err(|_| malformed())?.compile_matcher())
-        } else {
-            None
-        };
-        Ok(Self { text: text.into(), glob })
+        let written_out = text.split_once('*').map(|(before, _)| before.rfind('/').map_or(0, |slash| slash + 1));
+        Ok(Self { text: text.into(), written_out })
     }
 
     pub(super) fn matches(&self, name: &RefName) -> bool {
-        match &self.glob {
-            Some(glob) => glob.is_match(name.as_str()),
-            None => *self.text == *name.as_str(),
+        let Some(written_out) = self.written_out else { return *self.text == *name.as_str() };
+        let Some((before, levels)) = self.text.split_at_checked(written_out) else { return false };
+        let Some(given) = name.as_str().strip_prefix(before) else { return false };
+        let [mut levels, given] = [levels, given].map(|text| text.split('/').collect::<Vec<_>>());
+        // Below a branch is not the branch itself.
+        if levels.ends_with(&["**"]) {
+            levels.push("*");
         }
+        matches_wildcards(&levels, &given, |level| *level == "**", |level, given| matches_level(level, given))
     }
 
     /// Whether it names one ref and no other.
     pub(super) fn is_exact(&self) -> bool {
-        self.glob.is_none()
+        self.written_out.is_none()
     }
 
     /// How closely it names what it names: a name that is written out most, of two patterns the one with more before its first star.
@@ -52,8 +49,8 @@ impl RefPattern {
     }
 }
 
-fn escape_but_stars(level: &str) -> String {
-    level.split('*').map(globset::escape).collect::<Vec<_>>().join("*")
+fn matches_level(level: &str, given: &str) -> bool {
+    matches_wildcards(level.as_bytes(), given.as_bytes(), |byte| *byte == b'*', |one, other| one == other)
 }
 
 pub(super) fn push_pattern(entry: &str) -> Result<RefPattern, RefRulesError> {

@@ -19,11 +19,6 @@ fn verdict(grants: bool) -> Verdict {
     Verdict { grants, word: Some(Words::of("so it is").unwrap()) }
 }
 
-fn may_reach(session: &Session, name: &str) -> bool {
-    let destination = Destination::parse(name.as_bytes(), Some(443)).unwrap();
-    session.governing().policy.decide_destination(&Facts { destination: &destination, way: Way::Connect, now: noon() }).is_ok()
-}
-
 fn granted(session: &Session) -> String {
     serde_json::to_string(&session.governing().grant).unwrap()
 }

@@ -36,9 +36,14 @@ fn hexadecimal(byte: u8) -> bool {
     byte.is_ascii_hexdigit()
 }
 
-/// By the documentation of their issuers. A beginning of few octets needs a length that no accident has.
+/// How many of the first shapes are GitHub's: the octet before what goes on is an underscore in all of them.
+pub(super) const GITHUB: usize = 3;
+
+/// By the documentation of their issuers. A beginning of few octets needs a length that no accident has. Tokens of a GitHub App's
+/// installation may hold a JWT behind the App's number.
 pub(super) const SHAPES: &[Shape] = &[
-    Shape { name: "a GitHub token", beginnings: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], length: 36, takes: alphanumeric },
+    Shape { name: "a GitHub token", beginnings: &["ghp_", "gho_", "ghu_", "ghr_"], length: 36, takes: alphanumeric },
+    Shape { name: "a GitHub token", beginnings: &["ghs_"], length: 36, takes: dotted },
     Shape { name: "a GitHub token", beginnings: &["github_pat_"], length: 60, takes: word },
     Shape { name: "a GitLab token", beginnings: &["glpat-", "gldt-", "glrt-"], length: 20, takes: dashed },
     Shape { name: "an Anthropic key", beginnings: &["sk-ant-"], length: 40, takes: dashed },

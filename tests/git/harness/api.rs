@@ -33,6 +33,26 @@ impl Api {
         self.ids.remove(name);
     }
 
+    /// The number of each name.
+    pub(super) fn ids(&self) -> &BTreeMap<String, u64> {
+        &self.ids
+    }
+
+    /// The number of the repository that a request is for, by a name of now or of before.
+    pub(super) fn number_of(&self, path: &str) -> Option<u64> {
+        let path = path.strip_prefix(PREFIX).and_then(|path| path.strip_prefix("/repos")).unwrap_or(path);
+        let mut segments = path.trim_start_matches('/').splitn(3, '/');
+        let name = format!("{}/{}", segments.next()?, segments.next()?.trim_end_matches(".git"));
+        self.ids.get(&name).or_else(|| self.ids.get(self.moved.get(&name)?)).copied()
+    }
+
+    /// Where an installation is looked up of a repository that was renamed.
+    pub(super) fn moved_installation(&self, path: &str) -> Option<Said> {
+        let name = path.strip_prefix(PREFIX)?.strip_prefix("/repos/")?.strip_suffix("/installation")?;
+        let id = self.ids.get(self.moved.get(name)?)?;
+        Some((301, Some(format!("{PREFIX}/repositories/{id}/installation")), String::new()))
+    }
+
     pub(super) fn fail(&mut self) {
         self.is_down = true;
     }

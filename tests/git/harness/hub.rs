@@ -36,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     api::{self, Api},
+    app::{self, App},
     backend, files,
     lfs::{self, Lfs},
     repository::{self, Refs},
@@ -64,9 +65,15 @@ struct Shared {
     root: PathBuf,
     /// What `Authorization` has to be, of git and of whoever asks the API; anything where the repositories are public.
     wanted: Option<[String; 2]>,
+    /// Repositories that anybody may read, by whichever token,
+    open: Mutex<Vec<String>>,
+    /// but not by these.
+    turned_away: Mutex<Vec<String>>,
     api: Mutex<Api>,
+    /// An App in place of `wanted`.
+    app: Mutex<Option<App>>,
     seen: Mutex<Vec<Seen>>,
-    mood: Mutex<Option<Mood>>,
+    moods: Mutex<Vec<Mood>>,
     lfs: Arc<Lfs>,
 }
 
@@ -119,6 +126,8 @@ pub(crate) enum Answer {
     Echo,
     /// No answer, and no end.
     Silence,
+    /// What git answers, once nothing is to be held any more.
+    Held,
 }
 
 impl Hub {
@@ -142,13 +151,13 @@ impl Hub {
         }
         let basic = |credential| format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{credential}")));
         let wanted = credential.map(|credential| [basic(credential), format!("Bearer {credential}")]);
-        let (seen, mood, api) = Default::default();
+        let (seen, moods, api, app, open, turned_away) = Default::default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let [listener, storage] = [(); 2].map(|()| runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port"));
         let address = listener.local_addr().expect("an address");
         let secure = acceptor.is_some();
         let lfs = Arc::new(Lfs::new(storage.local_addr().expect("an address"), secure));
-        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, api, seen, mood, lfs: lfs.clone() });
+        let shared = Arc::new(Shared { root: root.path().to_owned(), wanted, open, turned_away, api, app, seen, moods, lfs: lfs.clone() });
         runtime.spawn(lfs::serve(storage, secure.then(|| self::acceptor(Wire::Tls)), lfs.clone()));
         let served = shared.clone();
         runtime.spawn(async move {
@@ -165,9 +174,30 @@ impl Hub {
         repository::make(&self.path("octo/long"), "sha256");
     }
 
+    /// From now on anybody may read a repository, such as `octo/spoon`.
+    pub(crate) fn publish(&self, repository: &str) {
+        locked(&self.shared.open).push(repository.to_owned());
+    }
+
+    /// From now on it knows nothing of a token.
+    pub(crate) fn turn_away(&self, token: &str) {
+        locked(&self.shared.turned_away).push(format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{token}"))));
+    }
+
     /// From now on it has an API, where a repository has this number.
     pub(crate) fn number(&self, repository: &str, id: u64) {
         locked(&self.shared.api).add(repository, id);
+    }
+
+    /// From now on tokens of this App are taken, and nothing else.
+    pub(crate) fn install(&self, app: App) {
+        *locked(&self.shared.app) = Some(app);
+    }
+
+    /// The App as it is now, which may be changed.
+    #[track_caller]
+    pub(crate) fn app<T>(&self, look: impl FnOnce(&mut App) -> T) -> T {
+        look(locked(&self.shared.app).as_mut().expect("an App"))
     }
 
     /// From now on a repository is called otherwise, and whoever asks by its old name is sent on.
@@ -247,11 +277,16 @@ impl Hub {
 
     /// From now on such requests are answered so.
     pub(crate) fn set(&self, when: When, answer: Answer) {
-        *locked(&self.shared.mood) = Some(Mood { when, answer });
+        *locked(&self.shared.moods) = vec![Mood { when, answer }];
+    }
+
+    /// The same beside what was said before, which comes after it.
+    pub(crate) fn also(&self, when: When, answer: Answer) {
+        locked(&self.shared.moods).insert(0, Mood { when, answer });
     }
 
     pub(crate) fn calm(&self) {
-        *locked(&self.shared.mood) = None;
+        locked(&self.shared.moods).clear();
     }
 
     /// Every request so far.
@@ -316,13 +351,19 @@ pub(super) type Sent = Either<Full<Bytes>, Piped>;
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, io::Error> {
     let (head, body) = request.into_parts();
     let number = shared.record(&head);
-    let mood = locked(&shared.mood).clone().filter(|mood| match mood.when {
+    let is_for = |mood: &&Mood| match mood.when {
         When::Always => true,
         When::Discovery => head.method != "POST",
         When::Post => head.method == "POST",
         When::Below(path) => head.uri.path().starts_with(path),
-    });
-    match mood.map(|mood| mood.answer) {
+    };
+    let mood = locked(&shared.moods).iter().find(is_for).cloned();
+    let mut mood = mood.map(|mood| mood.answer);
+    if matches!(mood, Some(Answer::Held)) {
+        shared.released().await;
+        mood = None;
+    }
+    match mood {
         Some(Answer::Early(status, headers, words)) => {
             // Kept, so that the sender is not reset for what nobody read.
             tokio::spawn(async move { drop(shared.receive(number, body, &mut None).await) });
@@ -351,22 +392,29 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             Ok(response.map(Either::Right))
         }
         Some(Answer::Broken(length)) => Ok(shared.serve(number, head, body).await?.map(|body| Either::Right(body.broken_after(length)))),
-        None if files::is_release(head.uri.path()) => {
+        None | Some(Answer::Held) if files::is_release(head.uri.path()) => {
             shared.receive(number, body, &mut None).await;
             let (status, headers, content) = files::release(head.uri.path());
             Ok(reply(status, &headers, content))
         }
-        None if !shared.is_admitted(&head) => {
+        None | Some(Answer::Held) if !shared.is_admitted(&head) => {
             shared.receive(number, body, &mut None).await;
             Ok(reply(401, &[("www-authenticate", "Basic realm=\"hub\"".to_owned())], b"who are you".to_vec()))
         }
-        None => answer_as_meant(&shared, number, head, body).await,
+        None | Some(Answer::Held) => answer_as_meant(&shared, number, head, body).await,
     }
 }
 
 /// What GitHub would.
 async fn answer_as_meant(shared: &Arc<Shared>, number: usize, head: Parts, body: Incoming) -> Result<Response<Sent>, io::Error> {
     let path = head.uri.path();
+    if app::is_of_app(path) {
+        let body = shared.receive(number, body, &mut None).await;
+        let api = locked(&shared.api);
+        let app_said = || locked(&shared.app).as_mut().map(|app| app.answer(&head, &body, api.ids()));
+        let (status, location, words) = api.moved_installation(path).or_else(app_said).unwrap_or((404, None, String::new()));
+        return Ok(reply(status, location.map(|location| ("location", location)).as_slice(), words.into_bytes()));
+    }
     if path.contains("/info/lfs/") {
         let body = shared.receive(number, body, &mut None).await;
         let (status, said) = shared.lfs.answer(&head, &body);
@@ -390,10 +438,23 @@ impl Shared {
     }
 
     fn is_admitted(&self, head: &Parts) -> bool {
+        if let Some(app) = &mut *locked(&self.app) {
+            return app.admits(head, locked(&self.api).number_of(head.uri.path()));
+        }
         let shown = head.headers.get("authorization").and_then(|value| value.to_str().ok());
         let Some([git, api]) = &self.wanted else { return true };
         let path = head.uri.path();
+        let names = |name: &String| path.contains(&format!("/{name}/")) || path.contains(&format!("/{name}.git/"));
+        if locked(&self.open).iter().any(names) && !head.uri.to_string().contains("git-receive-pack") {
+            return !locked(&self.turned_away).iter().any(|token| shown == Some(token));
+        }
         shown == Some(if path.starts_with(api::PREFIX) || files::is_file(path) { api } else { git })
+    }
+
+    async fn released(&self) {
+        while locked(&self.moods).iter().any(|mood| matches!(mood.answer, Answer::Held)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Reads a body to its end, and gives it on; gives back what is kept of it.

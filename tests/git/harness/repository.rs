@@ -60,7 +60,7 @@ pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
 }
 
-fn command(directory: &Path, arguments: &[&str]) -> Command {
+pub(super) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = program("git");
     command.current_dir(directory).args(arguments).envs([("GIT_CONFIG_NOSYSTEM", "1"), ("HOME", "/nonexistent"), ("LC_ALL", "C")]);
     for who in ["AUTHOR", "COMMITTER"] {
