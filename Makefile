@@ -47,8 +47,9 @@ lint:
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --target-dir target --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 
+# Tests wait for other programs much of their time: one more runs at once than there are cores.
 test: setup lint
-	cargo test --locked
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --locked
 	fuzz/run 3 -seed=1
 
 long: setup
