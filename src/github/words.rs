@@ -83,7 +83,10 @@ impl Words {
         }
         let mut out = Vec::new();
         let line = std::mem::take(&mut self.line);
-        self.pass(line, &mut out);
+        // A length without its text would take in what follows.
+        if line.len() != BAND || length(&line) == Some(BAND) {
+            self.pass(line, &mut out);
+        }
         if self.state == State::Line {
             self.release(&mut out);
         }
