@@ -73,7 +73,9 @@ pub(super) fn passed_on(from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in &PASSED_ON {
         let mut values = from.get_all(name).iter();
-        if let (Some(value), None) = (values.next(), values.next()) {
+        if let (Some(value), None) = (values.next(), values.next())
+            && (name != header::ACCEPT || !asks_for_rendered(value))
+        {
             headers.insert(name, value.clone());
         }
     }
@@ -81,5 +83,35 @@ pub(super) fn passed_on(from: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether it wants texts rendered (GitHub's media types `html`, `text` and `full`), which shows what the credential's owner may see of whatever
+/// they mention.
+fn asks_for_rendered(accept: &HeaderValue) -> bool {
+    let words = accept.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
+    words.into_iter().any(|word| RENDERED.iter().any(|rendered| word.eq_ignore_ascii_case(rendered)))
+}
+
+const RENDERED: [&[u8]; 3] = [b"html", b"text", b"full"];
 const PASSED_ON: [HeaderName; 4] =
     [header::ACCEPT, header::IF_MODIFIED_SINCE, header::IF_NONE_MATCH, HeaderName::from_static("x-github-api-version")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_for_that_is_rendered_for_its_owner() {
+        for (accept, goes_on) in [
+            ("application/vnd.github+json", true),
+            ("application/vnd.github.v3.diff", true),
+            ("application/vnd.github.raw+json", true),
+            ("*/*", true),
+            ("application/vnd.github.html+json", false),
+            ("application/vnd.github.v3.FULL+json", false),
+            ("application/json, application/vnd.github.text+json;q=0.5", false),
+            ("text/html", false),
+        ] {
+            let from = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(passed_on(&from).contains_key(header::ACCEPT), goes_on, "{accept}");
+        }
+    }
+}

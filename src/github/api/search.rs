@@ -19,7 +19,7 @@ impl Search {
             return Err(SearchError::Letter(letter));
         }
         let mut search = Self { repositories: Vec::new(), rest: Vec::new() };
-        for word in words(query)? {
+        for word in ungrouped(words(query)?)? {
             match repository(word)? {
                 Some(repository) => search.repositories.push(repository.into()),
                 None => search.rest.push(word.into()),
@@ -84,6 +84,23 @@ fn words(query: &str) -> Result<Vec<&str>, SearchError> {
     if is_quoted { Err(SearchError::Quotation) } else { Ok(words) }
 }
 
+/// The words without the parentheses that stand apart around some of them, as `gh` sends what it was asked for: without operators these
+/// change nothing.
+fn ungrouped(mut words: Vec<&str>) -> Result<Vec<&str>, SearchError> {
+    let mut is_within = false;
+    for word in words.iter().filter(|word| GROUP.contains(word)) {
+        if is_within == (*word == GROUP[0]) {
+            return Err(SearchError::Operator((*word).into()));
+        }
+        is_within = !is_within;
+    }
+    if is_within {
+        return Err(SearchError::Operator(GROUP[0].into()));
+    }
+    words.retain(|word| !GROUP.contains(word));
+    Ok(words)
+}
+
 /// Whether a quotation may follow what stands of a word: inside of one it begins a quotation to some servers and none to others.
 fn may_quote_after(word: &str) -> bool {
     matches!(word, "" | "-") || word.ends_with(':')
@@ -112,6 +129,7 @@ fn is_plain(letter: char) -> bool {
     if letter.is_ascii() { letter.is_ascii_graphic() && !matches!(letter, '(' | ')' | '|' | '&') } else { letter.is_alphanumeric() }
 }
 
+const GROUP: [&str; 2] = ["(", ")"];
 const JOINING: &[&str] = &["or", "and", "not", "||", "&&"];
 /// What a word may not begin with: of `/` a pattern would.
 const TURNING: &[char] = &['-', '+', '!', '/'];

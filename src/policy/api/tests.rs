@@ -563,6 +563,11 @@ fn a_search_leaves_for_one_granted_repository() {
     for (target, expected) in [
         ("/search/issues?q=bug+repo:Octo/Spoon&sort=created", Ok("/search/issues?q=bug%20repo%3Aocto%2Fspoon&sort=created")),
         ("/search/code?q=repo:octo/fork+x", Ok("/search/code?q=x%20repo%3Aocto%2Ffork")),
+        ("/search/issues?q=(+bug+)+repo:octo/spoon", Ok("/search/issues?q=bug%20repo%3Aocto%2Fspoon")),
+        ("/search/issues?q=(+bug+repo:octo/spoon", Err(Reason::ApiNotAllowed)),
+        ("/search/issues?q=(+(+bug+)+)+repo:octo/spoon", Err(Reason::ApiNotAllowed)),
+        ("/search/issues?q=)+bug+(+repo:octo/spoon", Err(Reason::ApiNotAllowed)),
+        ("/search/issues?q=(bug)+repo:octo/spoon", Err(Reason::ApiNotAllowed)),
         ("/search/issues?q=bug", Err(Reason::ApiNotAllowed)),
         ("/search/issues?q=repo:octo/spoon+repo:octo/fork", Err(Reason::ApiNotAllowed)),
         ("/search/issues?q=repo:octo/secret", Err(Reason::RepositoryNotGranted)),
